@@ -1,0 +1,71 @@
+# make test    everything that must hold: what CI runs
+# make check   format, vet, staticcheck, golangci-lint, layering
+# make bench   benchmarks, ten times each, summarized by benchstat
+# make fuzz    every fuzz target for a minute each (FUZZTIME=10m for longer)
+#
+# The tools are pinned in tools.mod and built by the first command that needs them:
+# gofumpt and staticcheck in half a minute, golangci-lint (make check) in a few.
+
+GO   ?= go
+TOOL := $(GO) tool -modfile=tools.mod
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# Modules below the root's, each with its own go.mod.
+NESTED := $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod -not -path '*/testdata/*'))
+
+TIMEOUT  ?= 15m
+FUZZTIME ?= 1m
+BENCH    ?= .
+COUNT    ?= 10
+PKG      ?= ./...
+
+.PHONY: test check bench fuzz format vet staticcheck lint layering unit fuzz-short tidy
+
+test: format vet staticcheck layering fuzz-short unit
+
+check: format vet staticcheck lint layering
+
+format:
+	@echo 'gofumpt -l'
+	@files=$$($(TOOL) gofumpt -l .); \
+	if [ -n "$$files" ]; then echo "not formatted by gofumpt:"; echo "$$files"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+	@for m in $(NESTED); do echo "vet $$m"; $(GO) -C $$m vet ./...; done
+
+staticcheck:
+	$(TOOL) staticcheck ./...
+
+lint:
+	$(TOOL) golangci-lint run ./...
+
+layering:
+	$(GO) test -run '^TestLayering' -count 1 .
+
+unit:
+	@for m in $(NESTED); do echo "test $$m"; $(GO) -C $$m test -race -timeout $(TIMEOUT) ./...; done
+	$(GO) test -race -timeout $(TIMEOUT) ./...
+
+# go test fuzzes one target of one package at a time.
+fuzz:
+	@grep -rlE --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
+			echo "fuzz $$(dirname "$$file") $$target $(FUZZTIME)"; \
+			$(GO) -C "$$(dirname "$$file")" test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .; \
+		done; \
+	done
+
+fuzz-short:
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
+
+# The results stay in new.bench; compare with benchstat old.bench new.bench.
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m $(PKG) | tee new.bench
+	$(TOOL) benchstat new.bench
+
+tidy:
+	$(GO) mod tidy
+	@for m in $(NESTED); do echo "tidy $$m"; $(GO) -C $$m mod tidy; done
