@@ -1,0 +1,194 @@
+package sqlscan
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// describe is a Facts in the words of testdata/statements.txt.
+func describe(f Facts) string {
+	words := []string{f.Kind.String()}
+	if f.Read() {
+		words[0] = "read"
+	}
+	short := strings.NewReplacer("unknown effects", "unknown", "session variable", "variable", "default schema", "schema",
+		"prepared statement", "prepared", "XA transaction", "xa", ", ", ",", " ", "-")
+	if f.Effects != 0 {
+		words = append(words, short.Replace(f.Effects.String()))
+	}
+	if f.Ends != 0 {
+		words = append(words, "!"+short.Replace(f.Ends.String()))
+	}
+	for word, is := range map[string]bool{"asks": f.AsksLastStatement(), "commits": f.MayCommit(), "ends-tx": f.EndsTransaction()} {
+		if is {
+			words = append(words, word)
+		}
+	}
+	if f.Statements != 1 {
+		words = append(words, fmt.Sprintf("n=%d", f.Statements))
+	}
+	return normal(strings.Join(words, " "))
+}
+
+// normal brings a description's words into one order.
+func normal(s string) string {
+	words := strings.Fields(s)
+	for i, w := range words {
+		parts := strings.Split(w, ",")
+		slices.Sort(parts)
+		words[i] = strings.Join(parts, ",")
+	}
+	slices.Sort(words[1:])
+	return strings.Join(words, " ")
+}
+
+func TestStatements(t *testing.T) {
+	f, err := os.Open("testdata/statements.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n := 0
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		line := lines.Text()
+		if line == "" || strings.HasPrefix(line, "# ") {
+			continue
+		}
+		text, want, ok := strings.Cut(line, " => ")
+		if !ok {
+			t.Fatalf("no => in %q", line)
+		}
+		n++
+		want = strings.ReplaceAll(want, "n=*", "n=255")
+		want = strings.ReplaceAll(want, "WRITE-OR-SET", "SET")
+		if strings.Contains(want, "unknown") && !strings.Contains(want, "commits") {
+			want += " commits"
+		}
+		if strings.Contains(want, "n=") && !strings.Contains(want, "commits") {
+			want += " commits"
+		}
+		if got := describe(Scan(text, AnyMode)); got != normal(want) {
+			t.Errorf("%s\n got %s\nwant %s", text, got, normal(want))
+		}
+	}
+	if n < 100 {
+		t.Fatalf("only %d statements", n)
+	}
+}
+
+func TestModes(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		mode Mode
+		read bool
+	}{
+		{`SELECT "a'b"`, 0, true},
+		{`SELECT "a'b", 'c'`, AnsiQuotes, true},
+		{`SELECT 'a\' FOR UPDATE -- '`, 0, true},
+		{`SELECT 'a\' FOR UPDATE -- '`, NoBackslashEscapes, false},
+		{`SELECT "a\" FOR UPDATE -- "`, 0, true},
+		{`SELECT "a\" FOR UPDATE -- "`, AnsiQuotes, false},
+	} {
+		if got := Scan(test.text, test.mode).Read(); got != test.read {
+			t.Errorf("%s in mode %d: read %v", test.text, test.mode, got)
+		}
+	}
+}
+
+func TestDigest(t *testing.T) {
+	for text, want := range map[string]string{
+		"select  *  from t where a = 'secret' and b in (1, 2, 3) -- c": "select * from t where a = ? and b in (?)",
+		"INSERT INTO t (a, b) VALUES (?, 'x'), (1, NULL)":              "INSERT INTO t (a, b) VALUES (?), (?, NULL)",
+		"SELECT 'open":        "SELECT …",
+		`SELECT "a\", secret`: "SELECT …",
+		"SELECT a.b, @x, @@y": "SELECT a.b, @x, @@y",
+		"CREATE USER 'u'@'h'": "CREATE USER ? @?",
+		"SELECT 1, x":         "SELECT ?, x",
+		"":                    "",
+	} {
+		if got := Digest(text, AnyMode); got != want {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
+		}
+	}
+	if got := Digest(strings.Repeat("SELECT a, ", 1000), AnyMode); len(got) > longestDigest+len("…") {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
+func TestCache(t *testing.T) {
+	c := NewCache(128, 20)
+	for i := range 1000 {
+		if !c.Scan(fmt.Sprintf("SELECT %d", i), AnyMode).Read() {
+			t.Fatal("not a read")
+		}
+	}
+	c.Scan("SELECT 'longer than twenty bytes'", AnyMode)
+	if n := len(c.facts); n == 0 || n > 128 {
+		t.Errorf("%d entries", n)
+	}
+	if allocs := testing.AllocsPerRun(100, func() { c.Scan("SELECT 999", AnyMode) }); allocs != 0 {
+		t.Errorf("%v allocations on a hit", allocs)
+	}
+}
+
+func TestScanAllocatesNothing(t *testing.T) {
+	text := `SELECT a, COUNT(*) FROM t WHERE b IN (1, "x\n") AND date_format(c, '%Y') = ? /*!40000 x */ GROUP BY a`
+	if allocs := testing.AllocsPerRun(100, func() { Scan(text, AnyMode) }); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
+func FuzzScan(f *testing.F) {
+	for _, s := range []string{"SELECT 1", "/*!50000 SELECT */ 'a\\'", "WITH a (b) AS (SELECT f(1)) UPDATE t SET @x := 1", "SET @@session.`a` = 1, b := 2;", "SELECT @'x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		facts := Scan(text, AnyMode)
+		for _, m := range []Mode{0, AnsiQuotes, NoBackslashEscapes, AnsiQuotes | NoBackslashEscapes} {
+			if facts.Read() && !Scan(text, m).Read() {
+				t.Errorf("%q is a read, but not in mode %d", text, m)
+			}
+		}
+		if facts.Read() && !strings.Contains(text, "/*!") && !strings.Contains(text, "/*M!") {
+			if second := Scan(text+"; DELETE FROM t", AnyMode); second.Read() && !strings.ContainsAny(text, "#-") {
+				t.Errorf("%q hides a statement behind it", text)
+			}
+		}
+	})
+}
+
+// FuzzDigest plants a literal into any text.
+func FuzzDigest(f *testing.F) {
+	f.Add("SELECT * FROM t WHERE a = ", " AND b = 1")
+	f.Add("SELECT \"\\", "'")
+	f.Fuzz(func(t *testing.T, before, after string) {
+		const canary = "cAnArY7"
+		if strings.ContainsAny(before, "'\"`\\#@") || strings.Contains(before, "--") || strings.Contains(before, "/*") || strings.Contains(before+after, canary) {
+			return
+		}
+		if d := Digest(before+" '"+canary+"' "+after, AnyMode); strings.Contains(d, canary) {
+			t.Errorf("literal in %q", d)
+		}
+	})
+}
+
+func BenchmarkScan(b *testing.B) {
+	const text = "SELECT id, name, email FROM users WHERE id = ? AND deleted_at IS NULL"
+	b.Run("scan", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Scan(text, AnyMode)
+		}
+	})
+	b.Run("cached", func(b *testing.B) {
+		c := NewCache(4096, 4096)
+		b.ReportAllocs()
+		for b.Loop() {
+			c.Scan(text, AnyMode)
+		}
+	})
+}
