@@ -1,0 +1,139 @@
+package topology
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Role is what an instance is for.
+type Role uint8
+
+// The zero value says that an instance's role is not known.
+const (
+	Unknown Role = iota
+	Writer
+	Reader
+)
+
+// String returns "unknown", "writer" or "reader".
+func (r Role) String() string {
+	switch r {
+	case Writer:
+		return "writer"
+	case Reader:
+		return "reader"
+	default:
+		return "unknown"
+	}
+}
+
+// State is whether an instance can be used.
+type State uint8
+
+// The zero value says that nobody has asked it yet.
+const (
+	StateUnknown State = iota // never asked; others say that it is there
+	StateUp                   // answered, and nothing was heard against it since
+	StateSuspect              // a fault was met on it; a probe is to decide
+	StateDown                 // a probe failed
+)
+
+// String returns "unknown", "up", "suspect" or "down".
+func (s State) String() string {
+	switch s {
+	case StateUp:
+		return "up"
+	case StateSuspect:
+		return "suspect"
+	case StateDown:
+		return "down"
+	default:
+		return "unknown"
+	}
+}
+
+// Instance is one database server of the cluster, as of a snapshot.
+type Instance struct {
+	ID    string // the cluster's own name for it; its address under the static provider
+	Addr  string // host:port or a socket's path
+	Role  Role
+	State State
+	// Lag is how far a reader is behind, as it was reported last; only if LagKnown.
+	Lag      time.Duration
+	LagKnown bool
+	// CPU is its load in percent as reported last; 0 if not known.
+	CPU float64
+	// Since is the epoch in which it last took its role, changed its address or came
+	// back. What was met in an earlier epoch says nothing about it.
+	Since uint64
+
+	verified  uint64    // ticket of the newest probe that it answered
+	suspected uint64    // ticket of the suspicion that is to be settled
+	proof     time.Time // the status table's time at which it was the writer last
+}
+
+// Snapshot is an immutable view of the cluster. Nil is a valid snapshot of nothing.
+type Snapshot struct {
+	// Epoch grows on every change of writer or membership.
+	Epoch uint64
+	// Version grows on every change that was published.
+	Version uint64
+	// Provider is the name of the provider that found the cluster.
+	Provider string
+	// Instances are sorted by ID. Do not change them.
+	Instances []Instance
+
+	writer     int       // index of the instance with the writer's role; -1 = none
+	lastWriter string    // ID of the newest instance that had it
+	view       time.Time // the status table's time of the newest view taken over
+}
+
+// Writer returns the usable writer: it has the role and is up. Nil if there is none.
+func (s *Snapshot) Writer() *Instance {
+	if s == nil || s.writer < 0 || s.Instances[s.writer].State != StateUp {
+		return nil
+	}
+	return &s.Instances[s.writer]
+}
+
+// LastWriter returns the ID of the instance that is the writer or was it last.
+func (s *Snapshot) LastWriter() string {
+	if s == nil {
+		return ""
+	}
+	return s.lastWriter
+}
+
+// Lookup returns the instance with that ID, nil if there is none.
+func (s *Snapshot) Lookup(id string) *Instance {
+	if i := s.index(id); i >= 0 {
+		return &s.Instances[i]
+	}
+	return nil
+}
+
+func (s *Snapshot) index(id string) int {
+	if s == nil {
+		return -1
+	}
+	i, ok := slices.BinarySearchFunc(s.Instances, id, func(in Instance, id string) int { return cmp.Compare(in.ID, id) })
+	if !ok {
+		return -1
+	}
+	return i
+}
+
+// String is one line for logs: "epoch 3: instance-1 writer up, instance-2 reader up".
+func (s *Snapshot) String() string {
+	if s == nil {
+		return "no snapshot"
+	}
+	parts := make([]string, len(s.Instances))
+	for i, in := range s.Instances {
+		parts[i] = fmt.Sprintf("%s %s %s", in.ID, in.Role, in.State)
+	}
+	return fmt.Sprintf("epoch %d: %s", s.Epoch, strings.Join(parts, ", "))
+}
