@@ -1,0 +1,150 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failoverproxy/failoverproxy/topology"
+)
+
+// balanced checks the gate's invariant.
+func balanced(t *testing.T, g *Gate) GateCounters {
+	t.Helper()
+	c := g.Counters()
+	if sum := c.Drained + c.TimedOut + c.Cancelled + c.Refused + uint64(c.Waiting); sum != c.Entered {
+		t.Errorf("entered %d, but %d are accounted for: %+v", c.Entered, sum, c)
+	}
+	return c
+}
+
+func TestGate(t *testing.T) {
+	const w, r = topology.Writer, topology.Reader
+	for name, test := range map[string]func(t *testing.T){
+		"first come, first served": func(t *testing.T) {
+			g := NewGate(10)
+			var mu sync.Mutex
+			var order []int
+			var wg sync.WaitGroup
+			for i := range 5 {
+				wg.Go(func() {
+					if err := g.Wait(t.Context(), w, 1, time.Hour); err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					order = append(order, i)
+					mu.Unlock()
+				})
+				synctest.Wait()
+			}
+			if c := balanced(t, g); c.Waiting != 5 {
+				t.Errorf("waiting %d, want 5", c.Waiting)
+			}
+			g.Open(2, true, false)
+			wg.Wait()
+			if c := balanced(t, g); c.Drained != 5 {
+				t.Errorf("drained %d, want 5", c.Drained)
+			}
+		},
+		"a version seen already does not open it": func(t *testing.T) {
+			g := NewGate(10)
+			g.Open(3, true, true)
+			if err := g.Wait(t.Context(), w, 3, time.Second); !errors.Is(err, ErrGateTimeout) {
+				t.Errorf("got %v, want a timeout", err)
+			}
+			if err := g.Wait(t.Context(), w, 2, time.Second); err != nil {
+				t.Errorf("a later version is open already: %v", err)
+			}
+			balanced(t, g)
+		},
+		"an older version changes nothing": func(t *testing.T) {
+			g := NewGate(10)
+			g.Open(5, false, false)
+			g.Open(4, true, true)
+			if err := g.Wait(t.Context(), w, 1, time.Second); !errors.Is(err, ErrGateTimeout) {
+				t.Errorf("got %v, want a timeout", err)
+			}
+			balanced(t, g)
+		},
+		"roles are apart": func(t *testing.T) {
+			g := NewGate(10)
+			g.Open(2, false, true)
+			if err := g.Wait(t.Context(), r, 1, time.Second); err != nil {
+				t.Error(err)
+			}
+			if err := g.Wait(t.Context(), w, 1, time.Second); !errors.Is(err, ErrGateTimeout) {
+				t.Errorf("got %v, want a timeout", err)
+			}
+			balanced(t, g)
+		},
+		"full": func(t *testing.T) {
+			g := NewGate(1)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- g.Wait(ctx, w, 0, time.Hour) }()
+			synctest.Wait()
+			if err := g.Wait(t.Context(), w, 0, time.Hour); !errors.Is(err, ErrGateFull) {
+				t.Errorf("got %v, want ErrGateFull", err)
+			}
+			cancel()
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want the context's error", err)
+			}
+			if c := balanced(t, g); c.Waiting != 0 || c.Refused != 1 || c.Cancelled != 1 {
+				t.Errorf("counters %+v", c)
+			}
+		},
+		"a deadline wins over the timeout": func(t *testing.T) {
+			g := NewGate(1)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			start := time.Now()
+			if err := g.Wait(ctx, w, 0, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v", err)
+			}
+			if waited := time.Since(start); waited != time.Second {
+				t.Errorf("waited %s", waited)
+			}
+			balanced(t, g)
+		},
+		"closed": func(t *testing.T) {
+			g := NewGate(1)
+			done := make(chan error)
+			go func() { done <- g.Wait(t.Context(), w, 0, time.Hour) }()
+			synctest.Wait()
+			g.Close()
+			if err := <-done; !errors.Is(err, ErrClosed) {
+				t.Errorf("got %v, want ErrClosed", err)
+			}
+			if err := g.Wait(t.Context(), w, 0, time.Hour); !errors.Is(err, ErrClosed) {
+				t.Errorf("got %v, want ErrClosed", err)
+			}
+			balanced(t, g)
+		},
+		"storm": func(t *testing.T) {
+			g := NewGate(50)
+			var wg sync.WaitGroup
+			for i := range 200 {
+				wg.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%7)*time.Second+time.Millisecond)
+					defer cancel()
+					_ = g.Wait(ctx, topology.Role(1+i%2), uint64(i%5), time.Duration(i%5)*time.Second+time.Millisecond)
+				})
+			}
+			for v := range uint64(8) {
+				time.Sleep(700 * time.Millisecond)
+				g.Open(v, v%3 == 0, v%2 == 0)
+				balanced(t, g)
+			}
+			wg.Wait()
+			if c := balanced(t, g); c.Entered != 200 || c.Waiting != 0 {
+				t.Errorf("counters %+v", c)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+	}
+}
