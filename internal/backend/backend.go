@@ -1,0 +1,108 @@
+package backend
+
+import (
+	"database/sql/driver"
+	"reflect"
+	"time"
+)
+
+// Backend is one physical connection to one instance. Like the wrapped driver's
+// connection it is used by one goroutine at a time, except where a method says
+// otherwise.
+type Backend struct {
+	conn              // the wrapped driver's
+	wire        *wire // nil under a network registered with mysql.RegisterDialContext
+	status      reflect.Value
+	statements  statements
+	addr        string
+	created     time.Time
+	sentBefore  uint64 // wire.written when the current statement began
+	heardBefore uint64
+}
+
+// conn is what the wrapped driver's connections are; anything less is refused
+// when it is made.
+type conn interface {
+	driver.Conn
+	driver.Pinger
+	driver.QueryerContext
+	driver.ExecerContext
+	driver.ConnPrepareContext
+	driver.ConnBeginTx
+	driver.SessionResetter
+	driver.Validator
+	driver.NamedValueChecker
+}
+
+// Status returns the server's status flags of the last OK or EOF packet. They
+// are right once a result's rows are closed. An ERR packet carries none: after
+// one they are stale both ways (a deadlock ends a transaction, a procedure that
+// fails may have begun one) until [Backend.Ping] refreshes them.
+func (b *Backend) Status() Status { return Status(b.status.Uint()) }
+
+// InTransaction reports whether the server said last that a transaction is open.
+func (b *Backend) InTransaction() bool { return b.Status()&StatusInTransaction != 0 }
+
+// InReadOnlyTransaction reports whether that transaction is a READ ONLY one.
+func (b *Backend) InReadOnlyTransaction() bool { return b.Status()&StatusInReadOnlyTx != 0 }
+
+// Mark notes that a statement begins, for [Backend.Progress].
+func (b *Backend) Mark() {
+	if b.wire != nil {
+		b.sentBefore = b.wire.written.Load()
+		b.heardBefore = b.wire.received.Load()
+	}
+}
+
+// Progress tells how far the statement has come that began with [Backend.Mark]:
+// whether any byte was written and whether any byte of an answer came. Under a
+// network of mysql.RegisterDialContext it cannot be known and both are true.
+func (b *Backend) Progress() (sent, answered bool) {
+	if b.wire == nil {
+		return true, true
+	}
+	return b.wire.written.Load() != b.sentBefore, b.wire.received.Load() != b.heardBefore
+}
+
+// Pulse tells whether an answer is due and how many bytes came so far. A backend
+// whose answer is due while the number stands still is silent. It may be called
+// from any goroutine.
+func (b *Backend) Pulse() (waiting bool, received uint64) {
+	if b.wire == nil {
+		return false, 0
+	}
+	return b.wire.waiting.Load(), b.wire.received.Load()
+}
+
+// Cut closes the connection under a statement that may be running, which then
+// fails. It may be called from any goroutine, more than once; the owner still
+// has to Close. Under a network of mysql.RegisterDialContext it does nothing.
+func (b *Backend) Cut() {
+	if b.wire != nil && !b.wire.cut.Swap(true) {
+		_ = b.wire.Close()
+	}
+}
+
+// IsCut reports whether [Backend.Cut] was called. From any goroutine.
+func (b *Backend) IsCut() bool { return b.wire != nil && b.wire.cut.Load() }
+
+// Close says goodbye to the server, for a second at most, and closes the connection.
+func (b *Backend) Close() error {
+	if b.wire != nil {
+		if b.wire.cut.Load() || !b.conn.IsValid() {
+			b.Cut()
+		} else {
+			_ = b.wire.SetWriteDeadline(time.Now().Add(time.Second))
+		}
+	}
+	return b.conn.Close()
+}
+
+// Addr is the address that the backend was dialled at.
+func (b *Backend) Addr() string { return b.addr }
+
+// Created is when the backend was connected.
+func (b *Backend) Created() time.Time { return b.created }
+
+// Inner returns the wrapped driver's connection.
+func (b *Backend) Inner() driver.Conn { return b.conn }

@@ -1,0 +1,141 @@
+package backend
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql/driver"
+	"fmt"
+	"net"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// Config says how a [Dialer] connects.
+type Config struct {
+	// MySQL is the wrapped driver's configuration. Addr is ignored.
+	MySQL *mysql.Config
+	// Seeds are the addresses of the DSN: for them a TLS ServerName that the
+	// program chose itself is kept, for discovered instances it becomes their host.
+	Seeds []string
+	// Dial opens network connections; nil uses the wrapped driver's ways: its own
+	// DialFunc, a network of mysql.RegisterDialContext, or net.Dialer.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Timeout bounds one connect from the dial to the end of authentication. The
+	// wrapped driver's own timeout does not cover the server's greeting. 0 = 10 s.
+	Timeout time.Duration
+	// Statements is how many prepared statements a backend keeps.
+	Statements int
+	// Logger receives what the wrapped driver logs; nil discards it.
+	Logger mysql.Logger
+}
+
+// DefaultTimeout bounds a connect where nothing else does.
+const DefaultTimeout = 10 * time.Second
+
+// Dialer makes backends. It is safe for concurrent use.
+type Dialer struct {
+	cfg     Config
+	tracked bool                 // the network connection can be wrapped
+	sample  atomic.Pointer[conn] // a connection made once, for CheckNamedValue
+}
+
+// NewDialer makes a Dialer; it connects nothing.
+func NewDialer(cfg Config) *Dialer {
+	cfg.MySQL = cfg.MySQL.Clone()
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = cfg.MySQL.DialFunc
+	}
+	d := &Dialer{cfg: cfg, tracked: true}
+	if cfg.Dial == nil {
+		if builtin := []string{"tcp", "tcp4", "tcp6", "unix"}; slices.Contains(builtin, cfg.MySQL.Net) {
+			d.cfg.Dial = (&net.Dialer{}).DialContext
+		} else {
+			// A network of mysql.RegisterDialContext: the wrapped driver keeps its dial
+			// functions to itself, so they can be used but not wrapped.
+			d.tracked = false
+		}
+	}
+	return d
+}
+
+// Connect makes a backend to the instance at addr: dial, TLS, authentication and
+// what the configuration asks for (character set, parameters). Its errors are the
+// wrapped driver's or the dialer's.
+func (d *Dialer) Connect(ctx context.Context, addr string) (*Backend, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	defer cancel()
+
+	cfg := d.cfg.MySQL.Clone()
+	cfg.Addr = addr
+	cfg.TLS = d.tlsFor(addr)
+	if d.cfg.Logger != nil {
+		cfg.Logger = d.cfg.Logger
+	}
+	b := &Backend{addr: addr, statements: statements{capacity: d.cfg.Statements}}
+	if d.tracked {
+		cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			raw, err := d.cfg.Dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			tracked, inner := wrap(raw)
+			b.wire = tracked
+			return inner, nil
+		}
+	}
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	made, err := connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inner, ok := made.(conn)
+	if !ok {
+		_ = made.Close()
+		return nil, fmt.Errorf("failoverproxy: connection of unexpected type %T from the wrapped driver", made)
+	}
+	if b.status, err = statusField(made); err != nil {
+		_ = made.Close()
+		return nil, err
+	}
+	b.conn = inner
+	d.sample.CompareAndSwap(nil, &inner)
+	b.created = time.Now()
+	return b, nil
+}
+
+// CheckNamedValue converts an argument as the wrapped driver's connections do. Their
+// method needs no live connection, but its code is to be had from one only; before
+// the first connect the argument is left as it is.
+func (d *Dialer) CheckNamedValue(nv *driver.NamedValue) error {
+	if sample := d.sample.Load(); sample != nil {
+		return (*sample).CheckNamedValue(nv)
+	}
+	return driver.ErrSkip
+}
+
+// tlsFor returns the TLS configuration for addr, nil for none. Verification is
+// whatever the configuration says; the name to verify is the instance's own.
+func (d *Dialer) tlsFor(addr string) *tls.Config {
+	base := d.cfg.MySQL.TLS
+	if base == nil {
+		return nil
+	}
+	c := base.Clone()
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return c // a socket path
+	}
+	if c.ServerName == "" || !slices.Contains(d.cfg.Seeds, addr) {
+		c.ServerName = host
+	}
+	return c
+}

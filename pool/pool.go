@@ -1,0 +1,172 @@
+package pool
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/failoverproxy/failoverproxy/internal/backend"
+)
+
+// Member is one instance of the cluster as [Pool.Apply] is told of it.
+type Member struct {
+	ID   string
+	Addr string
+	Role string // "writer" or "reader"
+	Down bool   // known dead: what is in use is cut
+}
+
+// Config says how a [Pool] behaves. All fields are read once, by [New].
+type Config struct {
+	// Connect makes a backend and checks that it is the instance it should be. The
+	// context ends when the instance is retired. Required.
+	Connect func(ctx context.Context, m Member) (*backend.Backend, error)
+	// Size is how many backends an instance may have, at least 1.
+	Size int
+	// MaxIdle is how many idle backends are kept per instance; 0 keeps none.
+	MaxIdle int
+	// IdleTimeout closes a backend that was idle for so long; 0 = never.
+	IdleTimeout time.Duration
+	// MaxLifetime closes a backend of that age, ±10 %, when it comes back; 0 = never.
+	MaxLifetime time.Duration
+	// BorrowTimeout ends a wait for a backend with [ErrBorrowTimeout]; 0 = never.
+	BorrowTimeout time.Duration
+	// ConnectConcurrency is how many backends of one instance are connected at a
+	// time, at least 1.
+	ConnectConcurrency int
+	// StallTimeout is how long an instance may be silent, with answers due, before
+	// Silent is called; 0 = for ever.
+	StallTimeout time.Duration
+	// Silent is called from the pool's own goroutine, without locks, for an instance
+	// of which no connection received a byte for StallTimeout while answers were due.
+	Silent func(id string)
+}
+
+// Pool holds the backends of all instances of a cluster. It is safe for
+// concurrent use. It starts its one goroutine with the first instance and stops it
+// in [Pool.Close].
+type Pool struct {
+	cfg       Config
+	instances atomic.Pointer[map[string]*Instance] // immutable, replaced by Apply
+	clock     atomic.Int64                         // Unix ns as of the keeper's last round: coarse, free to read
+	pins      pinCounters
+
+	apply   sync.Mutex  // serialises Apply and Close
+	leaving []*Instance // retired, with backends still out; guarded by apply
+	started bool
+	closed  atomic.Bool
+	stop    chan struct{}
+	running sync.WaitGroup // keeper and the retired instances' closing
+}
+
+// New makes a pool without instances; it starts nothing.
+func New(cfg Config) *Pool {
+	p := &Pool{cfg: cfg, stop: make(chan struct{})}
+	p.cfg.Size = max(cfg.Size, 1)
+	p.cfg.ConnectConcurrency = max(cfg.ConnectConcurrency, 1)
+	p.instances.Store(&map[string]*Instance{})
+	p.clock.Store(time.Now().UnixNano())
+	return p
+}
+
+// Apply makes the pool's instances those of members, as of epoch. An instance that
+// is in another role, at another address, down or gone is retired; one that is back
+// begins anew. It does not wait for connections to close.
+func (p *Pool) Apply(epoch uint64, members []Member) {
+	p.apply.Lock()
+	defer p.apply.Unlock()
+	if p.closed.Load() {
+		return
+	}
+	old := *p.instances.Load()
+	next := make(map[string]*Instance, len(members))
+	cut := make(map[string]bool)
+	for _, m := range members {
+		if m.Down {
+			cut[m.ID] = true
+			continue
+		}
+		if have := old[m.ID]; have != nil && have.Member == m {
+			next[m.ID] = have
+			continue
+		}
+		next[m.ID] = newInstance(p, epoch, m)
+	}
+	p.instances.Store(&next)
+	for id, have := range old {
+		if next[id] != have {
+			have.retire()
+			p.leaving = append(p.leaving, have)
+		}
+	}
+	// An instance may lose its role first and turn out to be dead later.
+	p.leaving = slices.DeleteFunc(p.leaving, func(in *Instance) bool {
+		if cut[in.ID] {
+			in.cut()
+		}
+		return in.drained()
+	})
+	if !p.started && len(next) > 0 {
+		p.started = true
+		p.running.Go(p.keep)
+	}
+}
+
+// Instance returns the instance with that id in that role, nil if there is none.
+func (p *Pool) Instance(id, role string) *Instance {
+	if in := (*p.instances.Load())[id]; in != nil && in.Role == role {
+		return in
+	}
+	return nil
+}
+
+// Cut closes all connections to an instance, so that statements waiting for it fail.
+func (p *Pool) Cut(id string) {
+	if in := (*p.instances.Load())[id]; in != nil {
+		in.cut()
+	}
+}
+
+// Close retires every instance and waits until all backends are closed, or ctx
+// ends. With force, backends in use are cut; without, they are waited for.
+func (p *Pool) Close(ctx context.Context, force bool) error {
+	p.apply.Lock()
+	if !p.closed.Swap(true) {
+		close(p.stop)
+	}
+	for _, in := range *p.instances.Swap(&map[string]*Instance{}) {
+		in.draining.Store(true)
+		in.retire()
+		p.leaving = append(p.leaving, in)
+	}
+	if force {
+		for _, in := range p.leaving {
+			in.cut()
+		}
+	}
+	p.apply.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		p.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stats returns the state of every instance and the pins in force.
+func (p *Pool) Stats() Stats {
+	s := Stats{Pins: p.pins.snapshot()}
+	for _, in := range sortedByID(maps.Values(*p.instances.Load())) {
+		s.Instances = append(s.Instances, in.stats())
+	}
+	return s
+}

@@ -1,0 +1,273 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
+)
+
+func TestPool(t *testing.T) {
+	for name, test := range map[string]struct {
+		cfg Config
+		run func(r *rig)
+	}{
+		"a backend is used again": {Config{Size: 2, MaxIdle: 2}, func(r *rig) {
+			a := r.borrow()
+			first := a.Backend()
+			a.Release()
+			b := r.borrow()
+			if b.Backend() != first {
+				r.Error("connected anew")
+			}
+			b.Release()
+			if s := r.stats(); s.Open != 1 || s.InUse != 0 || s.Dials != 1 || s.Borrowed != 2 {
+				r.Errorf("%+v", s)
+			}
+		}},
+		"first come, first served": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+			holder := r.borrow()
+			order := make(chan int, 5)
+			for i := range 5 {
+				go func() {
+					s := r.borrow()
+					order <- i
+					s.Release()
+				}()
+				synctest.Wait()
+			}
+			if n := r.stats().Waiting; n != 5 {
+				r.Errorf("%d wait", n)
+			}
+			holder.Release()
+			for i := range 5 {
+				if got := <-order; got != i {
+					r.Errorf("%d was served in the place of %d", got, i)
+				}
+			}
+		}},
+		"a wait ends with the timeout, which says who holds the backends": {Config{Size: 2, MaxIdle: 2, BorrowTimeout: time.Second}, func(r *rig) {
+			inTx, pinned := r.borrow(), r.borrow()
+			inTx.SetInTx(true)
+			pinned.Pin(sqlscan.EffectTemporaryTable)
+			start := time.Now()
+			err := new(Session).Borrow(r.Context(), r.instance())
+			if !errors.Is(err, ErrBorrowTimeout) || time.Since(start) != time.Second {
+				r.Errorf("%v after %s", err, time.Since(start))
+			}
+			for _, part := range []string{"i-1", "fpBorrowTimeout", "all 2", "1 in transactions", "1 pinned (temporary table: 1)", "needs a second session"} {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					r.Errorf("%q is not in %v", part, err)
+				}
+			}
+			inTx.Close()
+			pinned.Close()
+			if s := r.Stats(); len(s.Pins) != 0 || s.Instances[0].InTx != 0 || s.Instances[0].Pinned != 0 || s.Instances[0].Timeouts != 1 {
+				r.Errorf("%+v", s)
+			}
+		}},
+		"a wait ends with its context": {Config{Size: 1, MaxIdle: 1, BorrowTimeout: time.Hour}, func(r *rig) {
+			holder := r.borrow()
+			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+			defer cancel()
+			if err := new(Session).Borrow(ctx, r.instance()); !errors.Is(err, context.DeadlineExceeded) {
+				r.Errorf("got %v", err)
+			}
+			holder.Release()
+			r.borrow().Release() // the slot was not lost
+		}},
+		"a kept lease is the session's until somebody needs it": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+			a := r.borrow()
+			backend := a.Backend()
+			a.Keep()
+			if a.Backend() != nil || r.stats().Kept != 1 {
+				r.Errorf("%+v", r.stats())
+			}
+			if err := a.Borrow(r.Context(), r.instance()); err != nil || a.Backend() != backend {
+				r.Errorf("got another backend, %v", err)
+			}
+			a.Keep()
+			b := r.borrow()
+			if b.Backend() != backend || a.Hold(r.Context()) {
+				r.Error("the kept lease was not taken")
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				if err := a.Borrow(r.Context(), r.instance()); err != nil {
+					r.Error(err)
+				}
+			}()
+			synctest.Wait()
+			b.Keep() // somebody waits: nothing is kept
+			<-done
+			if b.Hold(r.Context()) {
+				r.Error("kept though somebody waited")
+			}
+			a.Release()
+			if s := r.stats(); s.Reclaimed != 1 || s.InUse != 0 || s.Open != 1 {
+				r.Errorf("%+v", s)
+			}
+		}},
+		"the lease that was kept longest is taken first": {Config{Size: 3, MaxIdle: 3}, func(r *rig) {
+			sessions := []*Session{r.borrow(), r.borrow(), r.borrow()}
+			sessions[1].Keep()
+			sessions[0].Keep()
+			sessions[2].Keep()
+			thief := r.borrow()
+			for i, want := range []bool{true, false, true} {
+				if sessions[i].Hold(r.Context()) != want {
+					r.Errorf("session %d keeps its lease: %v", i, !want)
+				}
+			}
+			thief.Release()
+			for _, s := range sessions {
+				s.Close()
+			}
+			if s := r.stats(); s.InUse != 0 || s.Kept != 0 {
+				r.Errorf("%+v", s)
+			}
+		}},
+		"a pinned session's backend goes with it": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+			s := r.borrow()
+			s.Pin(sqlscan.EffectNamedLock)
+			s.Keep()
+			if s.Backend() == nil {
+				r.Error("the lease was given up")
+			}
+			s.Close()
+			synctest.Wait()
+			if n := r.stats().Open; n != 0 {
+				r.Errorf("%d backends with a lock are open", n)
+			}
+		}},
+		"so many idle ones and no more": {Config{Size: 5, MaxIdle: 2}, func(r *rig) {
+			sessions := make([]*Session, 5)
+			for i := range sessions {
+				sessions[i] = r.borrow()
+			}
+			for _, s := range sessions {
+				s.Release()
+			}
+			synctest.Wait()
+			if n := r.stats().Open; n != 2 {
+				r.Errorf("%d are open", n)
+			}
+		}},
+		"so many connect at a time and no more": {Config{Size: 20, MaxIdle: 20, ConnectConcurrency: 3}, func(r *rig) {
+			r.delay = time.Second
+			done := make(chan *Session)
+			for range 20 {
+				go func() { done <- r.borrow() }()
+			}
+			for range 20 {
+				(<-done).Close()
+			}
+			if n := r.most.Load(); n != 3 {
+				r.Errorf("%d at a time", n)
+			}
+		}},
+		"idle backends are closed, and old ones": {Config{Size: 2, MaxIdle: 2, IdleTimeout: time.Minute, MaxLifetime: 10 * time.Minute}, func(r *rig) {
+			busy := r.borrow()
+			r.borrow().Release()
+			time.Sleep(2 * time.Minute)
+			if n := r.stats().Open; n != 1 {
+				r.Errorf("%d are open", n)
+			}
+			time.Sleep(10 * time.Minute)
+			busy.Release()
+			synctest.Wait()
+			if n := r.stats().Open; n != 0 {
+				r.Errorf("%d are open", n)
+			}
+		}},
+		"a dead backend is noticed before it is used": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+			s := r.borrow()
+			dead := s.Backend()
+			s.Release()
+			dead.Cut()
+			s = r.borrow()
+			if s.Backend() == dead {
+				r.Error("the dead backend was lent")
+			}
+			s.Release()
+		}},
+		"retired: idle ones are closed, those in use when they come back": {Config{Size: 2, MaxIdle: 2}, func(r *rig) {
+			old := r.instance()
+			busy := r.borrow()
+			kept := r.borrow()
+			kept.Keep()
+			r.Apply(2, []Member{{ID: "i-1", Addr: "i-1:3306", Role: "reader"}})
+			synctest.Wait()
+			if !old.Retired() || kept.Hold(r.Context()) || busy.Backend().IsCut() || len(r.server.Conns()) != 1 {
+				r.Errorf("retired %v, %d connections", old.Retired(), len(r.server.Conns()))
+			}
+			if err := new(Session).Borrow(r.Context(), old); !errors.Is(err, ErrRetired) {
+				r.Errorf("got %v", err)
+			}
+			busy.Release()
+			synctest.Wait()
+			if n := len(r.server.Conns()); n != 0 {
+				r.Errorf("%d connections", n)
+			}
+		}},
+		"down: what is in use is cut, also if the role was lost before": {Config{Size: 2, MaxIdle: 2}, func(r *rig) {
+			busy := r.borrow()
+			r.Apply(2, []Member{{ID: "i-1", Addr: "i-1:3306", Role: "reader"}})
+			if busy.Backend().IsCut() {
+				r.Error("cut too early")
+			}
+			r.Apply(3, []Member{{ID: "i-1", Addr: "i-1:3306", Role: "reader", Down: true}})
+			if !busy.Backend().IsCut() {
+				r.Error("not cut")
+			}
+			busy.Discard()
+			r.Apply(4, []Member{writer})
+		}},
+		"who waits in line or connects is told of the retirement": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+			r.delay = time.Hour
+			old := r.instance()
+			errs := make(chan error)
+			for range 2 {
+				go func() { errs <- new(Session).Borrow(r.Context(), old) }()
+			}
+			synctest.Wait()
+			r.Apply(2, nil)
+			for range 2 {
+				if err := <-errs; !errors.Is(err, ErrRetired) {
+					r.Errorf("got %v", err)
+				}
+			}
+			r.Apply(3, []Member{writer})
+		}},
+		"the same members change nothing": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+			before := r.instance()
+			r.Apply(7, []Member{writer, {ID: "i-2", Addr: "i-2:3306", Role: "reader"}})
+			if r.instance() != before || before.Retired() {
+				r.Error("retired")
+			}
+		}},
+		"silence": {Config{Size: 2, MaxIdle: 2, StallTimeout: 2 * time.Second}, func(r *rig) {
+			s := r.borrow()
+			time.Sleep(time.Minute)
+			if len(r.silent) != 0 {
+				r.Error("idle is not silent")
+			}
+			r.delay = time.Hour // a connect that gets no answer
+			ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+			defer cancel()
+			start := time.Now()
+			go func() { _ = new(Session).Borrow(ctx, r.instance()) }()
+			if id := <-r.silent; id != "i-1" || time.Since(start) > 2500*time.Millisecond {
+				r.Errorf("%s after %s", id, time.Since(start))
+			}
+			s.Release()
+		}},
+	} {
+		t.Run(name, func(t *testing.T) { bubble(t, test.cfg, test.run) })
+	}
+}

@@ -1,0 +1,78 @@
+package pool
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/failoverproxy/failoverproxy/internal/backend"
+	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
+)
+
+// rig is a pool over one fake server, in a synctest bubble.
+type rig struct {
+	*testing.T
+	*Pool
+	server  *fakemysql.Server
+	silent  chan string
+	delay   time.Duration // of each connect
+	dialing atomic.Int64
+	most    atomic.Int64 // connects at a time
+}
+
+var writer = Member{ID: "i-1", Addr: "i-1:3306", Role: "writer"}
+
+func bubble(t *testing.T, cfg Config, test func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{T: t, silent: make(chan string, 10)}
+		r.server = fakemysql.New(fakemysql.Config{Users: map[string]string{"u": "p"}, Handler: fakemysql.NewScript()})
+		defer r.server.Close()
+		my := mysql.NewConfig()
+		my.User, my.Passwd, my.Net = "u", "p", "tcp"
+		dialer := backend.NewDialer(backend.Config{MySQL: my, Dial: r.server.Dial, Logger: &mysql.NopLogger{}})
+		cfg.Connect = func(ctx context.Context, m Member) (*backend.Backend, error) {
+			n := r.dialing.Add(1)
+			defer r.dialing.Add(-1)
+			for most := r.most.Load(); n > most && !r.most.CompareAndSwap(most, n); most = r.most.Load() {
+			}
+			select {
+			case <-time.After(r.delay):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return dialer.Connect(ctx, m.Addr)
+		}
+		cfg.Silent = func(id string) { r.silent <- id }
+		r.Pool = New(cfg)
+		r.Apply(1, []Member{writer})
+		test(r)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := r.Close(ctx, true); err != nil {
+			r.Errorf("Close: %v", err)
+		}
+		synctest.Wait()
+		if n := len(r.server.Conns()); n != 0 {
+			r.Errorf("%d connections are left", n)
+		}
+	})
+}
+
+func (r *rig) instance() *Instance { return r.Instance(writer.ID, writer.Role) }
+
+// borrow gives a session a backend.
+func (r *rig) borrow() *Session {
+	r.Helper()
+	s := &Session{}
+	if err := s.Borrow(r.Context(), r.instance()); err != nil {
+		r.Fatal(err)
+	}
+	return s
+}
+
+func (r *rig) stats() InstanceStats { return r.Stats().Instances[0] }

@@ -1,0 +1,92 @@
+package pool
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"math/bits"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
+)
+
+// Stats is the state of a pool at one moment.
+type Stats struct {
+	Instances []InstanceStats // by id
+	Pins      Pins            // in force, by reason
+}
+
+// InstanceStats is the state of one instance's backends. Counters count from the
+// moment at which the instance took its role.
+type InstanceStats struct {
+	ID, Addr, Role string
+	Epoch          uint64 // under which it took its role
+	Open           int    // backends connected
+	InUse          int    // of them, on lease, kept ones included
+	Kept           int    // leases kept for their sessions' next statement
+	Pinned         int    // backends bound to sessions by pins
+	InTx           int    // backends in transactions
+	Waiting        int    // sessions in line for a backend
+	Connecting     int    // connections being made
+	Borrowed       uint64 // leases granted
+	Reclaimed      uint64 // kept leases taken from idle sessions
+	Timeouts       uint64 // waits that ended with ErrBorrowTimeout
+	Dials          uint64 // connections begun
+	DialErrors     uint64 // of them, failed
+}
+
+func (in *Instance) stats() InstanceStats {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return InstanceStats{
+		ID: in.ID, Addr: in.Addr, Role: in.Role, Epoch: in.epoch,
+		Open: len(in.open), InUse: in.pool.cfg.Size - in.free, Kept: in.kept.n, Pinned: in.pinned,
+		InTx: int(in.inTx.Load()), Waiting: in.waiters.n, Connecting: int(in.dialing.Load()),
+		Borrowed: in.borrowed.Load(), Reclaimed: in.reclaimed.Load(), Timeouts: in.timeouts.Load(),
+		Dials: in.dials.Load(), DialErrors: in.dialErrors.Load(),
+	}
+}
+
+// Pins counts sessions by the reason for which they are pinned.
+type Pins map[sqlscan.Effects]int
+
+// String lists the reasons, most frequent first: "temporary table: 3, lock: 1".
+func (p Pins) String() string {
+	reasons := make([]sqlscan.Effects, 0, len(p))
+	for r := range p {
+		reasons = append(reasons, r)
+	}
+	slices.SortFunc(reasons, func(a, b sqlscan.Effects) int {
+		return cmp.Or(cmp.Compare(p[b], p[a]), cmp.Compare(a, b))
+	})
+	parts := make([]string, len(reasons))
+	for i, r := range reasons {
+		parts[i] = fmt.Sprintf("%s: %d", r, p[r])
+	}
+	return strings.Join(parts, ", ")
+}
+
+// pinCounters count the sessions pinned, by reason.
+type pinCounters [32]atomic.Int64
+
+func (c *pinCounters) add(reasons sqlscan.Effects, n int64) {
+	for r := uint32(reasons); r != 0; r &= r - 1 {
+		c[bits.TrailingZeros32(r)].Add(n)
+	}
+}
+
+func (c *pinCounters) snapshot() Pins {
+	pins := Pins{}
+	for i := range c {
+		if n := c[i].Load(); n > 0 {
+			pins[sqlscan.Effects(1)<<i] = int(n)
+		}
+	}
+	return pins
+}
+
+func sortedByID(instances iter.Seq[*Instance]) []*Instance {
+	return slices.SortedFunc(instances, func(a, b *Instance) int { return cmp.Compare(a.ID, b.ID) })
+}
