@@ -1,0 +1,196 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/backend"
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
+	"github.com/failoverproxy/failoverproxy/pool"
+	"github.com/failoverproxy/failoverproxy/topology"
+)
+
+// cluster is what the sessions of a connector share: the monitor that knows the
+// instances, the pool of their backends, the gate.
+type cluster struct {
+	cfg       *Config
+	log       *slog.Logger
+	hooks     Hooks
+	dialer    *backend.Dialer
+	monitor   *topology.Monitor
+	pool      *pool.Pool
+	gate      *failover.Gate
+	facts     *sqlscan.Cache
+	telemetry *telemetry
+
+	retried, outcomeUnknown, transactionLost, stateLost, interrupted atomic.Uint64
+}
+
+// Bounds of the cache of scanned statements: entries, and bytes of a text above
+// which it is scanned each time.
+const (
+	scanCacheEntries = 4096
+	scanCacheText    = 4096
+)
+
+// newCluster makes a cluster of a normalized configuration; it starts nothing.
+func newCluster(cfg *Config, o options) (*cluster, error) {
+	cl := &cluster{
+		cfg: cfg, log: o.logger, hooks: o.hooks,
+		gate:  failover.NewGate(cfg.GateSize),
+		facts: sqlscan.NewCache(scanCacheEntries, scanCacheText),
+	}
+	if cl.log == nil {
+		cl.log = slog.New(lateDefault{})
+	}
+	cl.dialer = backend.NewDialer(backend.Config{
+		MySQL: cfg.MySQL, Seeds: cfg.Hosts, Dial: o.dial, Timeout: cfg.MySQL.Timeout,
+		Statements: cfg.PreparedCache, Logger: driverLog{cl.log},
+	})
+	var err error
+	if cl.telemetry, err = newTelemetry(cl, o); err != nil {
+		return nil, err
+	}
+	cl.monitor, err = topology.NewMonitor(topology.Config{
+		Provider: cfg.Topology, Seeds: cfg.Hosts, InstanceHost: cfg.InstanceHost,
+		Dial: func(ctx context.Context, addr string) (topology.Conn, error) {
+			return cl.dialer.Connect(ctx, addr)
+		},
+		Explain:  failover.Explain,
+		Interval: cfg.ProbeInterval, IntervalFast: cfg.ProbeIntervalFast, Timeout: cfg.ProbeTimeout,
+		Hooks:  topology.Hooks{SnapshotChanged: cl.snapshotChanged},
+		Logger: cl.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	cl.pool = pool.New(pool.Config{
+		Connect: cl.connect, Size: int(cfg.PoolSize), MaxIdle: cfg.PoolMaxIdle.Of(int(cfg.PoolSize)),
+		IdleTimeout: cfg.PoolIdleTimeout, MaxLifetime: cfg.PoolMaxLifetime, BorrowTimeout: cfg.BorrowTimeout,
+		ConnectConcurrency: cfg.ConnectConcurrency, StallTimeout: cfg.StallTimeout, Silent: cl.silent,
+	})
+	return cl, nil
+}
+
+// start finds the cluster, the first time. An error leaves everything as it was.
+func (cl *cluster) start(ctx context.Context) error {
+	if cl.monitor.Snapshot() != nil {
+		return nil
+	}
+	_, err := cl.monitor.Discover(ctx)
+	return err
+}
+
+// snapshotChanged takes over what the monitor found, in this order: backends of
+// instances that lost their role are retired before anybody who waits goes on.
+func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topology.Event) {
+	members := make([]pool.Member, 0, len(new.Instances))
+	reader := false
+	for _, in := range new.Instances {
+		if in.Role == topology.Unknown {
+			continue
+		}
+		members = append(members, pool.Member{
+			ID: in.ID, Addr: in.Addr, Role: in.Role.String(), Down: in.State == topology.StateDown,
+		})
+		reader = reader || in.Role == topology.Reader && in.State == topology.StateUp
+	}
+	cl.pool.Apply(new.Epoch, members)
+	cl.gate.Open(new.Version, new.Writer() != nil, reader)
+	cl.telemetry.snapshotChanged(old, new, events)
+	if f := cl.hooks.SnapshotChanged; f != nil {
+		f(old, new, events)
+	}
+}
+
+// connect makes a backend and lets the server say who it is: names can lead to
+// another instance than they did when the snapshot was taken.
+func (cl *cluster) connect(ctx context.Context, m pool.Member) (*backend.Backend, error) {
+	b, err := cl.dialer.Connect(ctx, m.Addr)
+	if err != nil {
+		return nil, err
+	}
+	role := topology.Reader
+	if m.Role == writerRole {
+		role = topology.Writer
+	}
+	if err := cl.monitor.Verify(ctx, b, m.ID, role); err != nil {
+		b.Cut()
+		_ = b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// silent is told of an instance from which answers are due and nothing comes. A
+// fresh connection decides: if it gets no answer either, the instance is down, and
+// the statements that wait for it are cut loose.
+func (cl *cluster) silent(id string) {
+	if s := cl.monitor.Snapshot(); s != nil {
+		cl.monitor.Suspect(id, s.Epoch, topology.ReasonSilence)
+	}
+}
+
+// route chooses the instance for a statement, nil if there is none now. The
+// version is what the gate must get past for it to be worth asking again.
+func (cl *cluster) route() (in *pool.Instance, version uint64) {
+	s := cl.monitor.Snapshot()
+	w := s.Writer()
+	if w == nil {
+		return nil, s.Version
+	}
+	if in = cl.pool.Instance(w.ID, writerRole); in == nil || in.Addr != w.Addr {
+		return nil, s.Version - 1 // the pool is about to hear of this version
+	}
+	return in, s.Version
+}
+
+var writerRole = topology.Writer.String()
+
+func (cl *cluster) stats() Stats {
+	return Stats{
+		Pool: cl.pool.Stats(), Gate: cl.gate.Counters(), MonitorConnections: cl.monitor.Connections(),
+		Statements: StatementStats{
+			Retried: cl.retried.Load(), OutcomeUnknown: cl.outcomeUnknown.Load(),
+			TransactionLost: cl.transactionLost.Load(), StateLost: cl.stateLost.Load(),
+			Interrupted: cl.interrupted.Load(),
+		},
+	}
+}
+
+func (cl *cluster) close(ctx context.Context, force bool) error {
+	cl.gate.Close()
+	cl.monitor.Close()
+	err := cl.pool.Close(ctx, force)
+	return errors.Join(err, cl.telemetry.close())
+}
+
+// lateDefault logs to slog.Default() as of the time of the message, so that a
+// program that sets its logger after sql.Open gets its messages.
+type lateDefault struct{}
+
+func (lateDefault) Enabled(ctx context.Context, l slog.Level) bool {
+	return slog.Default().Enabled(ctx, l)
+}
+
+func (lateDefault) Handle(ctx context.Context, r slog.Record) error {
+	return slog.Default().Handler().Handle(ctx, r)
+}
+
+func (lateDefault) WithAttrs(a []slog.Attr) slog.Handler {
+	return slog.Default().Handler().WithAttrs(a)
+}
+func (lateDefault) WithGroup(n string) slog.Handler { return slog.Default().Handler().WithGroup(n) }
+
+// driverLog takes what the wrapped driver logs (the network cause of an "invalid
+// connection"), which is of interest to nobody but its debuggers.
+type driverLog struct{ log *slog.Logger }
+
+func (l driverLog) Print(v ...any) {
+	l.log.Debug("failoverproxy: connection", "message", fmt.Sprint(v...), "at", time.Now())
+}

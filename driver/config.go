@@ -1,0 +1,303 @@
+package driver
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// Config is everything that a DSN can say, as fields: what is the wrapped
+// driver's in MySQL, what is failoverproxy's beside it, one field for each
+// parameter that begins with "fp" (PoolSize is fpPoolSize).
+//
+// Start from [NewConfig] or [ParseDSN]: they set the defaults. A field that is
+// zero means what its comment says, which is not always the default. A
+// connector works on a copy, so a Config may be changed and used again after
+// it; it is not safe for concurrent changes.
+//
+// Fields marked "not supported yet" must keep their default in this version:
+// any other value is an error, so that nobody relies on what does not happen.
+//
+// Printing a Config, with any verb or with log/slog, shows the DSN without the
+// password. [Config.FormatDSN] shows the password.
+type Config struct {
+	// MySQL holds the parameters of every connection: user, password, network,
+	// database, TLS and all other settings of the wrapped driver. Its Addr is
+	// used only where Hosts is empty. TLS without a ServerName verifies each
+	// instance's own name. RejectReadOnly must stay off: failoverproxy classifies
+	// read-only answers itself. nil means mysql.NewConfig().
+	MySQL *mysql.Config
+
+	// Hosts are the addresses of the DSN in its order: host:port for tcp, a
+	// socket's path for unix, anything for a network registered with
+	// mysql.RegisterDialContext. Empty means MySQL.Addr, or the wrapped driver's
+	// default if that is empty too: 127.0.0.1:3306, /tmp/mysql.sock for unix. A
+	// tcp host without a port gets 3306.
+	Hosts []string
+
+	// Topology names the way in which the cluster's instances and their roles are
+	// found: "auto" (default; "" means the same) asks the server once, "aurora",
+	// or "static", for which the first of Hosts is the writer and the others are
+	// readers. Not supported yet: "multiAZCluster", "replication",
+	// "groupReplication", "dns".
+	Topology string
+
+	// InstanceHost is the host name of a discovered instance with one "?" in place
+	// of its id, such as "?.abc123.us-east-1.rds.amazonaws.com", with a port if it
+	// is not 3306. "" (default) derives it from an Aurora endpoint in Hosts.
+	InstanceHost string
+
+	// Target says where statements go that the context does not direct: "writer"
+	// (default; "" means the same). Not supported yet: "reader", "auto".
+	Target string
+
+	// ReaderStrategy picks among readers: "leastLoaded" (default; "" means the
+	// same). Not supported yet: "roundRobin", "random", "weighted".
+	ReaderStrategy string
+
+	// ReaderWeights gives readers shares by instance id; "*" is every other one,
+	// and weight 0 is none. nil (default) weighs all alike. Not supported yet.
+	ReaderWeights map[string]int
+
+	// WriterIsReader says when reads meant for readers may go to the writer:
+	// "onlyIfNoReader" (default; "" means the same). Not supported yet: "always",
+	// "never".
+	WriterIsReader string
+
+	// MaxReplicaLag is how far a reader may be behind and still get reads.
+	// Default 1s; 0 accepts only readers that report no lag at all. Another value
+	// than the default is not supported yet.
+	MaxReplicaLag time.Duration
+
+	// ReadYourWrites is how long after a session's write its reads stay away from
+	// readers, a reader's own lag on top. 0 (default so far) is off. Not supported
+	// yet; its default becomes 250ms when it is.
+	ReadYourWrites time.Duration
+
+	// ReadFallback serves reads from a reader while there is no writer. Default
+	// so far false. Not supported yet; its default becomes true when it is.
+	ReadFallback bool
+
+	// PoolSize is the largest number of backends per instance, idle ones
+	// included. Default 25, at least 1. A percentage, of the server's
+	// max_connections, is not supported yet.
+	PoolSize Size
+
+	// PoolMinIdle is how many idle backends per instance are kept ready: a number,
+	// or a percentage of PoolSize. 0 (default) is none. Not supported yet.
+	PoolMinIdle Size
+
+	// PoolMaxIdle is how many idle backends per instance are kept at most.
+	// Default Percent(100): PoolSize. 0 keeps none, so that every lease dials. Of
+	// percentages only the default is supported yet. PoolMaxIdle.Of(pool size)
+	// gives the number.
+	PoolMaxIdle Size
+
+	// PoolIdleTimeout closes a backend that lay idle for so long. Default 5m;
+	// 0 = never.
+	PoolIdleTimeout time.Duration
+
+	// PoolMaxLifetime closes a backend that is so old, ±10%, as soon as it is
+	// idle. Default 30m; 0 = never.
+	PoolMaxLifetime time.Duration
+
+	// PoolMode says for how long a session keeps its backend: "transaction"
+	// (default; "" means the same). Not supported yet: "session".
+	PoolMode string
+
+	// PinFilter names what does not pin a session though it might: "" (default) is
+	// nothing. Not supported yet: "excludeVariableSets".
+	PinFilter string
+
+	// SessionReset gives every use out of database/sql's pool a clean session.
+	// Default false: a session keeps its state, as with the wrapped driver. Not
+	// supported yet.
+	SessionReset bool
+
+	// BorrowTimeout bounds the wait for a backend while all PoolSize are in use.
+	// Default 30s; 0 = no bound but the context's deadline.
+	BorrowTimeout time.Duration
+
+	// ConnectConcurrency is how many backends per instance are dialled at once.
+	// Default 10, at least 1.
+	ConnectConcurrency int
+
+	// InitQuery is run on each new backend. "" (default) is none. Not supported yet.
+	InitQuery string
+
+	// FailoverTimeout bounds one statement's whole wait for a usable instance.
+	// Default 30s; 0 = no bound but the context's deadline.
+	FailoverTimeout time.Duration
+
+	// GateSize is how many statements may wait for a usable instance at once.
+	// Default 10000; 0 = none: they fail at once with failover.ErrGateFull.
+	GateSize int
+
+	// ProbeInterval is the pause of the monitor's steady poll over its one
+	// connection. Default 5s, at least 1ms.
+	ProbeInterval time.Duration
+
+	// ProbeIntervalFast is the pause between polls of all instances while one is
+	// suspect. Default 100ms, at least 1ms, at most ProbeInterval.
+	ProbeIntervalFast time.Duration
+
+	// ProbeTimeout bounds one probe, its dialling included. Default 1s, at least
+	// 1ms, at most FailoverTimeout.
+	ProbeTimeout time.Duration
+
+	// StallTimeout is for how long an instance may send nothing at all to any
+	// connection that waits for it before a probe on a fresh one decides whether
+	// it lives. Default 2s; 0 = off.
+	StallTimeout time.Duration
+
+	// RetryReads re-executes an autocommit read that met a fault before its first
+	// row. Default true.
+	RetryReads bool
+
+	// Resume says what happens to a read that met a fault after its first row:
+	// "off" (default; "" means the same) is an error. Not supported yet: "verify".
+	Resume string
+
+	// TxReplay says what happens to a transaction that met a fault: "off"
+	// (default; "" means the same) is failover.ErrTransactionLost. Not supported
+	// yet: "verify".
+	TxReplay string
+
+	// TxReplayMaxBytes is how much of one transaction, in bytes, is kept for its
+	// replay. Default 1 MiB; 0 keeps nothing. Another value than the default is
+	// not supported yet.
+	TxReplayMaxBytes int64
+
+	// CommitOutcome is the table in which commits are noted, so that a COMMIT in
+	// doubt can be resolved. "" (default) is none. Not supported yet.
+	CommitOutcome string
+
+	// CancelQuery stops a cancelled statement with KILL QUERY, which keeps its
+	// connection. Default so far false: the connection is closed. Not supported
+	// yet; its default becomes true when it is.
+	CancelQuery bool
+
+	// PreparedCache is how many prepared statements each backend keeps. Default
+	// 256; 0 = prepare on every use.
+	PreparedCache int
+
+	// ReaderLatencyWindow lets reads go only to readers whose smoothed round trip
+	// is within this of the nearest one's. 0 (default) is off. Not supported yet.
+	ReaderLatencyWindow time.Duration
+
+	// TLSCA is a PEM file against which every connection is verified, chain and
+	// host name. "" (default) leaves TLS to MySQL.TLS and MySQL.TLSConfig. Not
+	// supported yet.
+	TLSCA string
+
+	// FleetMax is the share of the server's max_connections, as a percentage, for
+	// all processes together. 0 (default) is off. Not supported yet.
+	FleetMax Size
+
+	// FleetSize is the number of processes that share FleetMax. 0 (default; "auto"
+	// in a DSN) finds it out. Not supported yet.
+	FleetSize int
+}
+
+// NewConfig returns a Config with all defaults set, for a server on
+// 127.0.0.1:3306.
+func NewConfig() *Config {
+	c := &Config{MySQL: mysql.NewConfig()}
+	for i := range keys {
+		keys[i].reset(c)
+	}
+	return c
+}
+
+// Clone returns a deep copy: changes of one are not seen in the other. nil for nil.
+func (c *Config) Clone() *Config {
+	if c == nil {
+		return nil
+	}
+	d := *c
+	d.Hosts = slices.Clone(c.Hosts)
+	d.ReaderWeights = maps.Clone(c.ReaderWeights)
+	if c.MySQL != nil {
+		d.MySQL = c.MySQL.Clone()
+		// The wrapped driver's Clone shares a map that is empty.
+		d.MySQL.Params = maps.Clone(c.MySQL.Params)
+	}
+	return &d
+}
+
+// String returns the DSN with "xxxxx" in place of the password.
+func (c Config) String() string {
+	if c.MySQL == nil || c.MySQL.Passwd == "" {
+		return c.format("")
+	}
+	return c.format("xxxxx")
+}
+
+// GoString is String within the name of the type.
+func (c Config) GoString() string { return "driver.Config(" + strconv.Quote(c.String()) + ")" }
+
+// Format prints String with every verb: the fields hold the password.
+func (c Config) Format(f fmt.State, verb rune) {
+	s := c.String()
+	switch {
+	case verb == 'v' && f.Flag('#'):
+		s = c.GoString()
+	case verb == 'q':
+		s = strconv.Quote(s)
+	}
+	_, _ = io.WriteString(f, s) // fmt.State keeps its own errors
+}
+
+// LogValue makes log/slog write String.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+var (
+	_ fmt.Formatter  = (*Config)(nil)
+	_ fmt.GoStringer = (*Config)(nil)
+	_ fmt.Stringer   = (*Config)(nil)
+	_ slog.LogValuer = (*Config)(nil)
+)
+
+// Size is a number, or a percentage of a whole that the field's comment names.
+// An untyped constant is a number (cfg.PoolSize = 50), [Percent] makes a
+// percentage (cfg.PoolSize = driver.Percent(60)).
+type Size int
+
+// percentage marks a Size as a percentage. It is above every valid number and
+// not negative, so that neither -1 nor a large number can be taken for one.
+const percentage Size = 1 << 30
+
+// Percent returns p percent. p outside of 0 to 100 makes a Size that is refused
+// where it is used.
+func Percent(p int) Size {
+	if p < 0 || p > 100 {
+		return -1
+	}
+	return percentage + Size(p)
+}
+
+// IsPercent reports whether s is a percentage.
+func (s Size) IsPercent() bool { return s >= percentage }
+
+// Of returns the number that s stands for where whole is the whole: s itself, or
+// its percentage of whole, rounded up so that only 0% of something is nothing.
+func (s Size) Of(whole int) int {
+	if !s.IsPercent() {
+		return int(s)
+	}
+	return int((int64(whole)*int64(s-percentage) + 99) / 100)
+}
+
+// String returns the form of a DSN: "25" or "60%".
+func (s Size) String() string {
+	if s.IsPercent() {
+		return strconv.Itoa(int(s-percentage)) + "%"
+	}
+	return strconv.Itoa(int(s))
+}

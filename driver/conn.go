@@ -1,0 +1,212 @@
+package driver
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+
+	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
+	"github.com/failoverproxy/failoverproxy/pool"
+	"github.com/failoverproxy/failoverproxy/topology"
+)
+
+const writerTarget = topology.Writer
+
+// conn is a session: what database/sql calls a connection. database/sql uses it
+// from one goroutine at a time.
+type conn struct {
+	cluster *cluster
+	session pool.Session
+	owned   *Connector // to be closed with the session, see Driver.Open
+
+	// inTx: a driver.Tx is open. The lease is held until its end, whatever the
+	// server's flags say (a DDL statement commits implicitly).
+	inTx     bool
+	readOnly bool // the open driver.Tx is a read-only one
+
+	// lost is the error of a transaction whose backend is gone. It stays until the
+	// transaction's end is asked for, so that nothing of it runs in autocommit.
+	lost error
+	// stateLost is the error for the next statement of a session that lost its pins.
+	stateLost error
+	closed    bool
+	rows      rows // of the statement that is open, if one is
+	tx        tx   // of the transaction that is open, if one is
+}
+
+var (
+	_ driver.Conn               = (*conn)(nil)
+	_ driver.Pinger             = (*conn)(nil)
+	_ driver.ExecerContext      = (*conn)(nil)
+	_ driver.QueryerContext     = (*conn)(nil)
+	_ driver.ConnPrepareContext = (*conn)(nil)
+	_ driver.ConnBeginTx        = (*conn)(nil)
+	_ driver.SessionResetter    = (*conn)(nil)
+	_ driver.Validator          = (*conn)(nil)
+	_ driver.NamedValueChecker  = (*conn)(nil)
+)
+
+func newConn(cl *cluster) *conn { return &conn{cluster: cl} }
+
+// QueryContext executes a statement for its rows. Arguments go through a prepared
+// statement of the backend, unless interpolateParams is on.
+func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+	x, err := c.begin(text, args)
+	if err != nil {
+		return nil, err
+	}
+	return c.query(ctx, &x)
+}
+
+// ExecContext executes a statement for its result.
+func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+	x, err := c.begin(text, args)
+	if err != nil {
+		return c.execLost(&x, err)
+	}
+	return c.exec(ctx, &x)
+}
+
+// begin makes the exchange for a statement of the session.
+func (c *conn) begin(text string, args []driver.NamedValue) (exchange, error) {
+	x := exchange{text: text, args: args, facts: c.cluster.facts.Scan(text, sqlscan.AnyMode)}
+	x.prepared = len(args) > 0 && !c.cluster.cfg.MySQL.InterpolateParams
+	return x, c.admit(&x)
+}
+
+// admit finds out whether the statement may be executed twice, and whether the
+// session can execute it at all.
+func (c *conn) admit(x *exchange) error {
+	x.again = x.facts.Read() || x.facts.Kind == sqlscan.Begin && x.facts.Statements <= 1
+	switch {
+	case c.closed:
+		return driver.ErrBadConn
+	case c.lost != nil:
+		return c.lost
+	case c.stateLost != nil:
+		err := c.stateLost
+		c.stateLost = nil
+		return err
+	}
+	return nil
+}
+
+// errAnswerGone answers a question whose answer another backend would get wrong.
+var errAnswerGone = errors.New("failoverproxy: LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS() and SHOW WARNINGS ask for what the session's previous statement left on its connection, " +
+	"and the session does not hold that connection any more: ask in the same transaction or sql.Conn right after that statement, or use Result.LastInsertId and Result.RowsAffected")
+
+// Ping asks the writer for a sign of life.
+func (c *conn) Ping(ctx context.Context) error {
+	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Read}}
+	if err := c.admit(&x); err != nil {
+		return err
+	}
+	x.again = true
+	for {
+		b, err := c.backend(ctx, &x)
+		if err != nil {
+			return err
+		}
+		if err = b.Ping(ctx); err == nil {
+			c.settle(ctx, x.facts, nil)
+			return nil
+		}
+		if err = c.fault(ctx, &x, err); err != nil {
+			return err
+		}
+	}
+}
+
+// ResetSession is called by database/sql before the session is used again. A
+// session keeps its state, as with the wrapped driver; one whose state died with
+// its backend is replaced by database/sql without anybody noticing.
+func (c *conn) ResetSession(ctx context.Context) error {
+	if c.closed || c.lost != nil || c.stateLost != nil {
+		return driver.ErrBadConn
+	}
+	if c.session.Bound() {
+		b := c.session.Backend()
+		if c.session.Instance().Lost() || b.IsCut() || b.ResetSession(ctx) != nil {
+			return driver.ErrBadConn
+		}
+	}
+	return nil
+}
+
+// IsValid is called by database/sql when the session comes back to its pool: the
+// moment at which a kept lease ends.
+func (c *conn) IsValid() bool {
+	if c.closed || c.lost != nil || c.stateLost != nil {
+		return false
+	}
+	if !c.session.Bound() {
+		c.session.Release()
+	}
+	return true
+}
+
+// Close ends the session. State that was bound to its backend ends with it.
+func (c *conn) Close() error {
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	c.session.Close()
+	if c.owned != nil {
+		return c.owned.Close()
+	}
+	return nil
+}
+
+// CheckNamedValue converts an argument as the wrapped driver does.
+func (c *conn) CheckNamedValue(nv *driver.NamedValue) error {
+	return c.cluster.dialer.CheckNamedValue(nv)
+}
+
+// Raw calls f with the wrapped driver's connection. What f does with it cannot be
+// known, so the session is bound to that connection from then on. f must not keep
+// it. From a *sql.Conn:
+//
+//	err := sqlConn.Raw(func(dc any) error {
+//		return dc.(interface{ Raw(func(any) error) error }).Raw(func(inner any) error {
+//			...
+//		})
+//	})
+func (c *conn) Raw(f func(inner any) error) error {
+	ctx := context.Background()
+	x := exchange{facts: sqlscan.Facts{Effects: sqlscan.EffectUnknown}}
+	if err := c.admit(&x); err != nil {
+		return err
+	}
+	b, err := c.backend(ctx, &x)
+	if err != nil {
+		return err
+	}
+	err = f(b.Inner())
+	if errors.Is(err, driver.ErrBadConn) {
+		err = failover.New(failover.ErrUnavailable, failover.Unknown, err)
+	}
+	c.settle(ctx, x.facts, err)
+	return err
+}
+
+// Query and Exec are the wrapped driver's older methods without context.
+
+// Query is QueryContext without a context.
+func (c *conn) Query(text string, args []driver.Value) (driver.Rows, error) {
+	return c.QueryContext(context.Background(), text, named(args))
+}
+
+// Exec is ExecContext without a context.
+func (c *conn) Exec(text string, args []driver.Value) (driver.Result, error) {
+	return c.ExecContext(context.Background(), text, named(args))
+}
+
+func named(args []driver.Value) []driver.NamedValue {
+	n := make([]driver.NamedValue, len(args))
+	for i, v := range args {
+		n[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
+	}
+	return n
+}

@@ -1,0 +1,210 @@
+package driver
+
+import (
+	"context"
+	"errors"
+
+	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
+	"github.com/failoverproxy/failoverproxy/pool"
+	"github.com/failoverproxy/failoverproxy/topology"
+)
+
+// fault decides what becomes of a statement whose attempt on a backend ended with
+// err: nil means that it is to be tried again, anything else goes to the
+// application. This is the table of faults; its rows are in order of precedence.
+func (c *conn) fault(ctx context.Context, x *exchange, err error) error {
+	return c.decide(ctx, x, c.classify(ctx, x, err), err)
+}
+
+// decide is fault for an error that is classified already.
+func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err error) error {
+	if v.Class == failover.ClassStatement {
+		c.settle(ctx, x.facts, err)
+		return err
+	}
+	if v.Class == failover.ClassCancelled {
+		// The wrapped driver closes the connection of a cancelled statement.
+		c.lose(x, v.Outcome, err)
+		return ctx.Err()
+	}
+	c.suspect(v.Class)
+	c.startClock(x)
+	x.cause = err
+	if c.session.Bound() {
+		return c.loseBound(x, v.Outcome, err)
+	}
+	c.session.Discard()
+	return c.retry(ctx, x, v)
+}
+
+// retry decides about a statement whose backend is gone and that nothing bound to it.
+func (c *conn) retry(ctx context.Context, x *exchange, v failover.Verdict) error {
+	switch {
+	case x.final && x.facts.Read():
+		c.cluster.interrupted.Add(1)
+		return c.failure(x, failover.ErrResultInterrupted, v.Outcome)
+	case x.final || v.Outcome != failover.NotExecuted && !x.again && !failover.IsIdempotent(ctx):
+		c.cluster.outcomeUnknown.Add(1)
+		return c.failure(x, failover.ErrOutcomeUnknown, v.Outcome)
+	case failover.IsWithoutRetry(ctx):
+		return c.failure(x, failover.ErrUnavailable, v.Outcome)
+	case v.Outcome != failover.NotExecuted && x.again && !c.cluster.cfg.RetryReads && !failover.IsIdempotent(ctx):
+		return c.failure(x, failover.ErrUnavailable, v.Outcome)
+	}
+	// The same instance, still in its role, for the third time: it may be this very
+	// statement that ends its connections.
+	if v.Outcome != failover.NotExecuted && x.faulted == x.in && x.attempts > maxExecutions {
+		return c.failure(x, failover.ErrUnavailable, v.Outcome)
+	}
+	return c.next(ctx, x, v.Class)
+}
+
+// maxExecutions is how often a statement is executed on an instance that loses the
+// connection each time and is well all the same.
+const maxExecutions = 3
+
+// next prepares another attempt. Where no change of the snapshot will call for it, it
+// comes after a pause.
+func (c *conn) next(ctx context.Context, x *exchange, class failover.Class) error {
+	before := x.faulted
+	x.faulted = x.in
+	if before != x.in && class != failover.ClassBusy {
+		return nil
+	}
+	err := x.pause.Wait(ctx, x.limit)
+	if errors.Is(err, failover.ErrGateTimeout) {
+		return c.failure(x, err, failover.NotExecuted)
+	}
+	return err
+}
+
+// connectFault is fault for an attempt that got no backend.
+func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
+	if errors.Is(err, pool.ErrRetired) {
+		c.startClock(x)
+		if failover.IsWithoutRetry(ctx) {
+			return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
+		}
+		return nil
+	}
+	if errors.Is(err, pool.ErrBorrowTimeout) {
+		return err
+	}
+	v := failover.Classify(ctx, err, failover.PhaseConnect)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if v.Class == failover.ClassStatement && !errors.Is(err, topology.ErrIdentity) {
+		return err // credentials, an unknown database: waiting does not help
+	}
+	c.startClock(x)
+	x.cause = err
+	if failover.IsWithoutRetry(ctx) {
+		return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
+	}
+	if v.Class != failover.ClassBusy {
+		c.cluster.monitor.Suspect(x.in.ID, x.in.Epoch(), topology.ReasonConnect)
+	}
+	return c.next(ctx, x, v.Class)
+}
+
+// classify adds to failover.Classify what only the session knows.
+func (c *conn) classify(ctx context.Context, x *exchange, err error) failover.Verdict {
+	b := c.session.Backend()
+	phase := failover.PhaseUnsent
+	switch sent, answered := b.Progress(); {
+	case sent && answered:
+		phase = failover.PhaseAnswering
+	case sent:
+		phase = failover.PhaseSent
+	}
+	v := failover.Classify(ctx, err, phase)
+	if v.Class != failover.ClassRefused {
+		return v
+	}
+	// A read-only transaction that the program asked for refuses its writes itself.
+	if failover.ReadOnlyTransaction(err) && c.readOnlyTx() {
+		return failover.Verdict{Class: failover.ClassStatement, Outcome: failover.NotExecuted}
+	}
+	// Refused again by an instance that a probe confirmed as the writer in between:
+	// then it is not about the role (1290 speaks of other options, too).
+	if x.refused == x.in && x.in != nil {
+		return failover.Verdict{Class: failover.ClassStatement, Outcome: failover.NotExecuted}
+	}
+	x.refused = x.in
+	return v
+}
+
+// suspect tells the monitor of a fault on the session's instance.
+func (c *conn) suspect(class failover.Class) {
+	if !class.Suspicious() {
+		return
+	}
+	reason := topology.ReasonConnectionLost
+	switch class {
+	case failover.ClassRefused:
+		reason = topology.ReasonReadOnly
+	case failover.ClassGoodbye:
+		reason = topology.ReasonGoodbye
+	default:
+	}
+	in := c.session.Instance()
+	c.cluster.monitor.Suspect(in.ID, in.Epoch(), reason)
+}
+
+// loseBound ends what was bound to the session's backend, which is gone, and returns
+// the error for the statement that found out; nil if nothing was bound.
+func (c *conn) loseBound(x *exchange, outcome failover.Outcome, cause error) error {
+	if cause != nil {
+		x.cause = cause
+	}
+	inTx, pins := c.inTx || c.session.InTx(), c.session.Pins()
+	c.session.Discard()
+	var state error
+	if pins != 0 {
+		c.cluster.stateLost.Add(1)
+		e := c.failure(x, failover.ErrSessionStateLost, outcome)
+		e.Detail = pins.String()
+		state = e
+	}
+	switch {
+	case inTx:
+		c.stateLost = state
+		return c.loseTx(x, outcome)
+	case state != nil && outcome != failover.NotExecuted && !x.again:
+		c.stateLost = state
+		c.cluster.outcomeUnknown.Add(1)
+		return c.failure(x, failover.ErrOutcomeUnknown, outcome)
+	}
+	return state
+}
+
+// loseTx is loseBound's part for an open transaction.
+func (c *conn) loseTx(x *exchange, outcome failover.Outcome) error {
+	c.cluster.transactionLost.Add(1)
+	// Without a COMMIT nothing of a transaction stays, whatever became of this statement.
+	lost := c.failure(x, failover.ErrTransactionLost, failover.NotExecuted)
+	if !x.facts.EndsTransaction() {
+		c.lost = lost
+	}
+	if outcome == failover.NotExecuted || !x.facts.MayCommit() {
+		return lost
+	}
+	c.cluster.outcomeUnknown.Add(1)
+	return c.failure(x, failover.ErrOutcomeUnknown, outcome)
+}
+
+// lose is loseBound where somebody else's error goes to the application now: what
+// was lost shows at the session's next statement.
+func (c *conn) lose(x *exchange, outcome failover.Outcome, cause error) {
+	err := c.loseBound(x, outcome, cause)
+	if errors.Is(err, failover.ErrSessionStateLost) {
+		c.stateLost = err
+	}
+}
+
+// pinsOf returns the effects for which a statement binds its session to its
+// backend. So far everything does that may leave something behind, until the
+// session is closed.
+func pinsOf(f sqlscan.Facts) sqlscan.Effects { return f.Effects }

@@ -1,0 +1,54 @@
+package driver
+
+import (
+	"context"
+	"log/slog"
+	"net"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/failoverproxy/failoverproxy/topology"
+)
+
+// Option sets what a DSN cannot say.
+type Option func(*options)
+
+type options struct {
+	logger *slog.Logger
+	tracer trace.TracerProvider
+	meter  metric.MeterProvider
+	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+	hooks  Hooks
+}
+
+// Hooks are called when something happened; any of them may be nil. They are
+// called from goroutines of the connector, one at a time and in order, without
+// locks; a hook that blocks delays the news that statements wait for. A hook must not
+// close the connector.
+type Hooks struct {
+	// SnapshotChanged is called after the cluster's snapshot changed. old is nil the
+	// first time.
+	SnapshotChanged func(old, new *topology.Snapshot, events []topology.Event)
+}
+
+// WithLogger sets the logger. Default: slog.Default() as of the time of the message.
+// Statements and passwords are never logged.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// WithTracerProvider makes one span per statement. Default: none, so that nothing is
+// added to a statement's path.
+func WithTracerProvider(p trace.TracerProvider) Option { return func(o *options) { o.tracer = p } }
+
+// WithMeterProvider sets where metrics go. Default: otel.GetMeterProvider().
+func WithMeterProvider(p metric.MeterProvider) Option { return func(o *options) { o.meter = p } }
+
+// WithDialer sets how network connections are opened, in place of net.Dialer, of the
+// wrapped driver's Config.DialFunc and of networks registered with
+// mysql.RegisterDialContext. It must honour ctx and is called concurrently.
+func WithDialer(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
+	return func(o *options) { o.dial = dial }
+}
+
+// WithHooks sets the hooks.
+func WithHooks(h Hooks) Option { return func(o *options) { o.hooks = h } }

@@ -1,0 +1,144 @@
+package driver
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"reflect"
+	"slices"
+
+	"github.com/failoverproxy/failoverproxy/failover"
+)
+
+// rows is the result of the session's open statement. A session has one, used
+// again for each statement: a connection cannot have two results open at a time.
+type rows struct {
+	conn      *conn
+	inner     innerRows
+	ctx       context.Context //nolint:containedctx // Next has none, and may have to execute again
+	x         exchange
+	columns   []string // as handed out
+	delivered bool     // a row was
+	own       error    // the statement's own error, met while reading
+	failed    bool     // a fault was reported: nothing is left to settle
+}
+
+// innerRows is what the wrapped driver's rows are.
+type innerRows interface {
+	driver.RowsNextResultSet
+	driver.RowsColumnTypeDatabaseTypeName
+	driver.RowsColumnTypeNullable
+	driver.RowsColumnTypePrecisionScale
+	driver.RowsColumnTypeScanType
+}
+
+var _ innerRows = (*rows)(nil)
+
+func (r *rows) Columns() []string {
+	r.columns = r.inner.Columns()
+	return r.columns
+}
+
+func (r *rows) Next(dest []driver.Value) error {
+	err := r.inner.Next(dest)
+	if err == nil {
+		r.delivered = true
+		return nil
+	}
+	if err == io.EOF { //nolint:errorlint // as database/sql compares it; on every result's path
+		return err
+	}
+	return r.fault(err, func() error { return r.Next(dest) })
+}
+
+func (r *rows) NextResultSet() error {
+	err := r.inner.NextResultSet()
+	if err == nil {
+		r.delivered = true
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		return err
+	}
+	return r.fault(err, nil)
+}
+
+// fault decides about an error in the middle of a result. Before its first row a
+// read is executed again, and next goes on with what comes then.
+func (r *rows) fault(err error, next func() error) error {
+	c := r.conn
+	v := c.classify(r.ctx, &r.x, err)
+	if v.Class == failover.ClassStatement {
+		r.own = err // settled by Close
+		return err
+	}
+	r.x.final = r.delivered || next == nil || !r.repeatable()
+	if err = c.decide(r.ctx, &r.x, v, err); err != nil {
+		r.failed = true
+		return err
+	}
+	return r.again(next)
+}
+
+// again executes the statement anew and goes on with its first row.
+func (r *rows) again(next func() error) error {
+	inner, err := r.conn.innerRows(r.ctx, &r.x)
+	if err != nil {
+		r.failed = true
+		return err
+	}
+	r.inner = inner
+	if handedOut := r.columns; handedOut != nil && !slices.Equal(handedOut, inner.Columns()) {
+		// The table was altered meanwhile, and the caller has its buffers ready.
+		return failover.New(failover.ErrResultInterrupted, failover.Unknown, errColumnsChanged)
+	}
+	return next()
+}
+
+var errColumnsChanged = errors.New("the result has other columns now than before the failover")
+
+// repeatable reports whether the read can be executed again from its arguments:
+// those that the caller may have changed since the first time are not to be trusted.
+func (r *rows) repeatable() bool {
+	if !r.x.again {
+		return false
+	}
+	return !slices.ContainsFunc(r.x.args, func(a driver.NamedValue) bool {
+		return a.Value != nil && reflect.TypeOf(a.Value).Kind() == reflect.Slice
+	})
+}
+
+// Close ends the result. What the server's flags say of the session is known then.
+func (r *rows) Close() error {
+	c := r.conn
+	err := r.inner.Close()
+	r.x.args = nil
+	switch {
+	case r.failed:
+		return nil
+	case err == nil:
+		c.settle(r.ctx, r.x.facts, r.own)
+		return nil
+	case r.x.facts.Read() && !c.session.Bound() && r.ctx.Err() == nil && !c.session.Backend().IsValid():
+		// The connection was lost while rows were skipped that nobody wanted.
+		c.session.Discard()
+		return nil
+	}
+	r.x.final = true
+	return c.fault(r.ctx, &r.x, err)
+}
+
+func (r *rows) HasNextResultSet() bool { return r.inner.HasNextResultSet() }
+
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
+	return r.inner.ColumnTypeDatabaseTypeName(i)
+}
+
+func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) { return r.inner.ColumnTypeNullable(i) }
+
+func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
+	return r.inner.ColumnTypePrecisionScale(i)
+}
+
+func (r *rows) ColumnTypeScanType(i int) reflect.Type { return r.inner.ColumnTypeScanType(i) }

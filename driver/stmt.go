@@ -1,0 +1,119 @@
+package driver
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
+)
+
+// stmt is a prepared statement of a session: its text. The backends prepare it
+// where they need it, so it outlives every one of them.
+type stmt struct {
+	conn   *conn
+	text   string
+	facts  sqlscan.Facts
+	inputs int
+	closed bool
+}
+
+var (
+	_ driver.Stmt              = (*stmt)(nil)
+	_ driver.StmtExecContext   = (*stmt)(nil)
+	_ driver.StmtQueryContext  = (*stmt)(nil)
+	_ driver.NamedValueChecker = (*stmt)(nil)
+)
+
+// Prepare is PrepareContext without a context.
+func (c *conn) Prepare(text string) (driver.Stmt, error) {
+	return c.PrepareContext(context.Background(), text)
+}
+
+// PrepareContext prepares the statement on a backend, so that its errors show now
+// and the number of its parameters is known.
+func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
+	// Preparing leaves nothing behind, whatever the statement does when it is executed.
+	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Read}}
+	if err := c.admit(&x); err != nil {
+		return nil, err
+	}
+	for {
+		b, err := c.backend(ctx, &x)
+		if err != nil {
+			return nil, err
+		}
+		prepared, err := b.Prepared(ctx, text)
+		if err == nil {
+			st := &stmt{conn: c, text: text, facts: c.cluster.facts.Scan(text, sqlscan.AnyMode), inputs: prepared.NumInput()}
+			c.settle(ctx, x.facts, nil)
+			return st, nil
+		}
+		if err = c.fault(ctx, &x, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// begin makes the exchange for one execution.
+func (s *stmt) begin(args []driver.NamedValue) (exchange, error) {
+	x := exchange{text: s.text, args: args, facts: s.facts, prepared: true}
+	if s.closed {
+		return x, errStmtClosed
+	}
+	return x, s.conn.admit(&x)
+}
+
+var errStmtClosed = errors.New("failoverproxy: statement is closed")
+
+// QueryContext executes the statement for its rows.
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	x, err := s.begin(args)
+	if err != nil {
+		return nil, err
+	}
+	return s.conn.query(ctx, &x)
+}
+
+// ExecContext executes the statement for its result.
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	x, err := s.begin(args)
+	if err != nil {
+		return s.conn.execLost(&x, err)
+	}
+	return s.conn.exec(ctx, &x)
+}
+
+// Query is QueryContext without a context.
+func (s *stmt) Query(args []driver.Value) (driver.Rows, error) {
+	return s.QueryContext(context.Background(), named(args))
+}
+
+// Exec is ExecContext without a context.
+func (s *stmt) Exec(args []driver.Value) (driver.Result, error) {
+	return s.ExecContext(context.Background(), named(args))
+}
+
+// NumInput returns the number of parameters.
+func (s *stmt) NumInput() int { return s.inputs }
+
+// Close ends the session's statement. What is prepared on backends stays there for
+// the next session that wants it, until it makes room for others.
+func (s *stmt) Close() error {
+	s.closed = true
+	return nil
+}
+
+// CheckNamedValue converts an argument as the wrapped driver does.
+func (s *stmt) CheckNamedValue(nv *driver.NamedValue) error { return s.conn.CheckNamedValue(nv) }
+
+// ColumnConverter converts as CheckNamedValue does.
+func (s *stmt) ColumnConverter(int) driver.ValueConverter { return converter{s.conn} }
+
+type converter struct{ conn *conn }
+
+func (c converter) ConvertValue(v any) (driver.Value, error) {
+	nv := driver.NamedValue{Value: v}
+	err := c.conn.CheckNamedValue(&nv)
+	return nv.Value, err
+}

@@ -1,0 +1,123 @@
+package driver
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+
+	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
+)
+
+// tx is the session's open transaction.
+type tx struct {
+	conn  *conn
+	inner driver.Tx
+}
+
+var _ driver.Tx = (*tx)(nil)
+
+// Begin is BeginTx with the defaults.
+func (c *conn) Begin() (driver.Tx, error) {
+	return c.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+// BeginTx begins a transaction. A BEGIN that meets a fault is done again: nothing
+// can have happened in it.
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Begin, Statements: 1}}
+	if err := c.admit(&x); err != nil {
+		return nil, err
+	}
+	ctx, o := c.cluster.telemetry.observe(ctx)
+	t, err := c.beginTx(ctx, &x, opts)
+	c.cluster.telemetry.done(ctx, o, "BEGIN", &x, err)
+	return t, err
+}
+
+func (c *conn) beginTx(ctx context.Context, x *exchange, opts driver.TxOptions) (driver.Tx, error) {
+	for {
+		b, err := c.backend(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		inner, err := b.BeginTx(ctx, opts)
+		if err == nil {
+			c.inTx, c.readOnly = true, opts.ReadOnly
+			c.session.SetInTx(true)
+			c.tx = tx{conn: c, inner: inner}
+			return &c.tx, nil
+		}
+		if err = c.fault(ctx, x, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// readOnlyTx reports whether the program asked for a read-only transaction.
+func (c *conn) readOnlyTx() bool {
+	if c.inTx {
+		return c.readOnly
+	}
+	b := c.session.Backend()
+	return c.session.InTx() && b != nil && b.InReadOnlyTransaction()
+}
+
+// Commit ends the transaction. If its answer is lost, the outcome is unknown.
+func (t *tx) Commit() error {
+	return t.conn.end(sqlscan.Commit, t.inner.Commit)
+}
+
+// Rollback ends the transaction. One that was lost is rolled back already.
+func (t *tx) Rollback() error {
+	err := t.conn.end(sqlscan.Rollback, t.inner.Rollback)
+	if errors.Is(err, failover.ErrTransactionLost) {
+		return nil
+	}
+	return err
+}
+
+// end ends the open driver.Tx by way of send. driver.Tx has no context: the
+// transaction's own, if it is cancelled, ends it with Rollback.
+func (c *conn) end(kind sqlscan.Kind, send func() error) error {
+	if !c.inTx {
+		return errTxDone
+	}
+	c.inTx = false
+	if err := c.lost; err != nil {
+		c.lost = nil
+		return err
+	}
+	ctx, o := c.cluster.telemetry.observe(context.Background())
+	x := exchange{text: kind.String(), facts: sqlscan.Facts{Kind: kind, Statements: 1}}
+	_, err := c.boundBackend(&x)
+	if err == nil {
+		if err = send(); err != nil {
+			err = c.fault(ctx, &x, err)
+		} else {
+			c.settle(ctx, x.facts, nil)
+		}
+	}
+	c.cluster.telemetry.done(ctx, o, x.text, &x, err)
+	return err
+}
+
+var errTxDone = errors.New("failoverproxy: transaction is over already")
+
+// execLost is Exec on a session whose text transaction was lost: ROLLBACK succeeds,
+// since it is rolled back; COMMIT gets the error for the last time.
+func (c *conn) execLost(x *exchange, err error) (driver.Result, error) {
+	if c.lost == nil || c.inTx || !x.facts.EndsTransaction() {
+		return nil, err
+	}
+	c.lost = nil
+	return c.rolledBack(x, err)
+}
+
+// noResult is the result of a statement that did not have to be sent.
+type noResult struct{}
+
+func (noResult) LastInsertId() (int64, error) { return 0, nil }
+func (noResult) RowsAffected() (int64, error) { return 0, nil }
+func (noResult) AllRowsAffected() []int64     { return []int64{0} }
+func (noResult) AllLastInsertIds() []int64    { return []int64{0} }
