@@ -87,7 +87,7 @@ func (s *scanner) keyword(f *Facts) {
 		f.Kind = Write
 	case s.is("NEXT") && s.word(s.ahead, "VALUE"): // FOR sequence
 		f.Kind = Write
-	case s.oneOf("NEXTVAL", "CURRVAL") && s.isSymbol(s.last, '.'): // Oracle mode's sequence.nextval
+	case s.oneOf("NEXTVAL", "CURRVAL") && s.qualified(): // Oracle mode's sequence.nextval
 		f.Kind = Write
 	}
 }
@@ -120,13 +120,14 @@ func (s *scanner) call(f *Facts) {
 			f.Kind, f.Effects = Write, f.Effects|EffectUnknown
 		}
 		return
-	case stringToken: // "f"(1) with ANSI_QUOTES, a syntax error without
+	case stringToken, numberToken:
+		// "f"(1) with ANSI_QUOTES, a syntax error without; and a name may begin with digits.
 		f.Kind, f.Effects = Write, f.Effects|EffectUnknown
 		return
 	default:
 		return
 	}
-	if s.isSymbol(s.last, '.') { // schema.function()
+	if s.qualified() { // schema.function()
 		f.Kind, f.Effects = Write, f.Effects|EffectUnknown
 		return
 	}
@@ -151,6 +152,12 @@ func (s *scanner) call(f *Facts) {
 			f.Kind, f.Effects = Write, f.Effects|EffectUnknown
 		}
 	}
+}
+
+// qualified reports whether a dot stands before the current name. The lexer takes it for
+// a part of a name that begins with digits.
+func (s *scanner) qualified() bool {
+	return s.isSymbol(s.last, '.') || s.last.kind == numberToken && s.text[s.last.end-1] == '.'
 }
 
 // alias reports whether the current name is a table or its alias with columns, as in
