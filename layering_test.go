@@ -76,8 +76,8 @@ var direct = []string{
 }
 
 // probes recognizes the SQL that asks an instance for its place in the cluster.
-var probes = regexp.MustCompile(`(?i)replica_host_status|aurora_server_id|master_session_id|rds_topology|` +
-	`replication_group_members|\bshow\s+(all\s+)?(replicas?|slaves?)\s+status|\bshow\s+(master|binary\s+log)\s+status|@@(global\.)?(innodb_|super_)?read_only`)
+var probes = regexp.MustCompile(`(?i)replica_host_status|aurora_server_id|@@aurora|master_session_id|rds_topology|` +
+	`replication_group_members|\binnodb_read_only\b|\bshow\s+(all\s+)?(replicas?|slaves?)\s+status|\bshow\s+(master|binary\s+log)\s+status|@@(global\.)?(innodb_|super_)?read_only`)
 
 // source is one file of a package.
 type source struct {
@@ -199,7 +199,8 @@ func fits(pattern, pkg string) bool {
 func (s source) judgeErrno(n ast.Node, errnos map[string]bool, accuse accusation) {
 	switch n := n.(type) {
 	case *ast.BasicLit:
-		if n.Kind == token.INT && errnos[n.Value] {
+		// 0x50a and 1_290 are 1290, too.
+		if number, err := strconv.ParseInt(n.Value, 0, 64); n.Kind == token.INT && err == nil && errnos[strconv.FormatInt(number, 10)] {
 			accuse(n.Pos(), "the error number %s belongs into package failover", n.Value)
 		}
 	case *ast.SelectorExpr:
@@ -407,6 +408,7 @@ func TestLayeringRules(t *testing.T) {
 		{"driver", "a.go", mysql + `func f(e *mysql.MySQLError) bool { return e.Number > 5 }`, "read by package failover"},
 		{"driver", "a.go", mysql + `var e = &mysql.MySQLError{Message: "x"}`, "given by servers"},
 		{"driver", "a.go", `var refused uint16 = 1290`, "number 1290"},
+		{"driver", "a.go", `var refused uint16 = 0x50a`, "number 0x50a"},
 		{"driver", "a.go", `func f(n uint16) { switch n { case 1290: } }`, "number 1290"},
 		{"driver", "a.go", mysql + `var n, _ = failover.Number(nil)`, ""},
 		{"driver", "a.go", `var x struct{ Number int }; var y = x.Number`, ""},
@@ -418,6 +420,8 @@ func TestLayeringRules(t *testing.T) {
 		{"internal/backend", "a.go", `const q = "SELECT * FROM information_schema.REPLICA_HOST_STATUS"`, "probe SQL"},
 		{"topology", "a.go", `const q = "SELECT @@innodb_read_only"`, ""},
 		{"driver", "a.go", `const q = "SELECT @@version"`, ""},
+		{"driver", "a.go", `const q = "SHOW GLOBAL VARIABLES LIKE 'innodb_read_only'"`, "probe SQL"},
+		{"pool", "a.go", `const q = "SELECT @@aurora_version"`, "probe SQL"},
 
 		{"driver", "a.go", `var e = fmt.Errorf("no: %w", driver.ErrBadConn)`, "ErrBadConn"},
 		{"driver", "a.go", `var e = fmt.Errorf(format, 1, driver.ErrBadConn)`, "ErrBadConn"},

@@ -207,7 +207,8 @@ func (c *Cluster) Instance(id string) *Instance {
 }
 
 // Writer returns the instance through which writes reach the volume, nil while
-// there is none. A frozen writer is one until another is promoted.
+// there is none. One that Freeze froze still is one; in a Frozen failover there is none
+// from the start of the script.
 func (c *Cluster) Writer() *Instance {
 	c.mu.Lock()
 	master := c.master

@@ -50,7 +50,9 @@ type Config struct {
 	// as in sim.cluster-abc123.us-east-1.rds.amazonaws.com.
 	Domain string
 	// TLS offers TLS to clients, with a certificate for each instance by a
-	// test authority (Cluster.Authority). The upstream's leg stays plain.
+	// test authority (Cluster.Authority). The upstream's leg stays plain: where
+	// caching_sha2_password lets a client under TLS send its password as it is, the
+	// relay encrypts it with the upstream's RSA key.
 	TLS bool
 	// RequireTLS refuses clients without TLS (error 3159). It implies TLS.
 	RequireTLS bool

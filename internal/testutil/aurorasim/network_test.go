@@ -225,9 +225,7 @@ func portText(port int) string { return str(int64(port)) }
 func TestMemory(t *testing.T) {
 	t.Run("bubble", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := fakemysql.New(fakemysql.Config{})
-			defer s.Close()
-			c, err := Start(t.Context(), Config{Network: Memory, Upstream: FakeServer(s), TLS: true})
+			c, err := Start(t.Context(), Config{Network: Memory, Upstream: Fake(), TLS: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -237,9 +235,16 @@ func TestMemory(t *testing.T) {
 				}
 			}()
 			r := &rig{c, t, login{user: testUser}}
+			r.ledger()
 			db := r.open(r.Endpoint(), func(cfg *mysql.Config) { cfg.TLS = &tls.Config{RootCAs: r.Authority()} })
 			defer func() { _ = db.Close() }()
 			wantShow(t, db, "instance-1", "SELECT @@aurora_server_id")
+			exec(t, db, ledgerInsert, 1, 1)
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exec(t, tx, ledgerInsert, 1, 2)
 			began := time.Now()
 			if err := r.Failover(t.Context(), Failover{Kind: Frozen, PromoteAfter: time.Hour, DNSAfter: time.Hour, RestartAfter: 3 * time.Hour}); err != nil {
 				t.Fatal(err)
@@ -260,6 +265,11 @@ func TestMemory(t *testing.T) {
 				t.Errorf("settled after %v", got)
 			}
 			wantShow(t, db, "instance-2", "SELECT @@aurora_server_id")
+			if err := tx.Commit(); err == nil {
+				t.Error("a COMMIT through the old writer succeeded")
+			}
+			exec(t, db, ledgerInsert, 1, 3)
+			wantShow(t, db, "1 1; 1 3", "SELECT worker, seq FROM fp_ledger ORDER BY id")
 			hole := r.Writer().BlackHole()
 			short, stop := context.WithTimeout(t.Context(), time.Hour)
 			defer stop()

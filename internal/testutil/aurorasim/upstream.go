@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -30,6 +31,7 @@ func Server(dsn string) (Upstream, error) {
 	if err != nil {
 		return Upstream{}, fmt.Errorf("aurorasim: the upstream's DSN: %w", err)
 	}
+	cfg.Logger = &mysql.NopLogger{}
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return Upstream{}, fmt.Errorf("aurorasim: the upstream's DSN: %w", err)
@@ -45,10 +47,14 @@ func Server(dsn string) (Upstream, error) {
 			return d.DialContext(ctx, cfg.Net, cfg.Addr)
 		},
 		Kill: func(ctx context.Context, ids []uint32) error {
-			if err := killUntilGone(ctx, ids, func(id uint32) (bool, error) { return kill(ctx, db, id) }); err != nil {
-				return err
+			err := killUntilGone(ctx, ids, func(id uint32) (bool, error) { return kill(ctx, db, id) })
+			if err == nil {
+				err = rolledBack(ctx, db, ids)
 			}
-			return rolledBack(ctx, db, ids)
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				return nil // the whole server is gone
+			}
+			return err
 		},
 		Close: db.Close,
 	}, nil

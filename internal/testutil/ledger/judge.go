@@ -139,6 +139,11 @@ func (v *Verdict) judge(what string, fate Fate, times int) {
 	default:
 		v.InDoubt++
 		v.InDoubtDone += min(times, 1)
+		became := "not executed"
+		if times > 0 {
+			became = "executed"
+		}
+		v.Doubtful = append(v.Doubtful, what+": "+became)
 	}
 }
 

@@ -19,6 +19,8 @@ type Verdict struct {
 	Altered  []string // there, but not as they were written
 	Balances []string // accounts that are not what their transfers make them
 
+	Doubtful []string // those in doubt, each with what became of it; no violation
+
 	Err error // why the database could not be read: then nothing of the above says anything
 }
 
@@ -27,8 +29,8 @@ func (v Verdict) OK() bool {
 	return v.Err == nil && len(v.Missing)+len(v.Doubled)+len(v.Phantom)+len(v.Altered)+len(v.Balances) == 0
 }
 
-// String is the report: one line of counters, and one for each kind of finding with the
-// first few of them.
+// String is the report: one line of counters, and one for each kind of finding, and for
+// those in doubt, with the first few of them.
 func (v Verdict) String() string {
 	if v.Err != nil {
 		return "not judged: " + v.Err.Error()
@@ -48,6 +50,7 @@ func (v Verdict) String() string {
 		{"there though it should not be", v.Phantom},
 		{"there, but not as it was written", v.Altered},
 		{"wrong balances", v.Balances},
+		{"in doubt", v.Doubtful},
 	} {
 		if len(finding.list) == 0 {
 			continue
