@@ -19,8 +19,8 @@ TIMEOUT  ?= 15m
 FUZZTIME ?= 1m
 BENCH    ?= .
 COUNT    ?= 10
-# The packages that have benchmarks.
-PKG      ?= $(shell grep -rlE --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u)
+# The packages of the root's module that have benchmarks.
+PKG      ?= $(filter-out $(foreach m,$(NESTED),./$(m) ./$(m)/%),$(shell grep -rlE --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u))
 
 .PHONY: test check bench fuzz format vet staticcheck lint layering unit fuzz-short tidy
 
@@ -39,6 +39,8 @@ vet:
 
 staticcheck:
 	$(TOOL) staticcheck ./...
+	@tool=$$($(TOOL) -n staticcheck); \
+	for m in $(NESTED); do echo "staticcheck $$m"; (cd "$$m" && "$$tool" ./...); done
 
 lint:
 	$(TOOL) golangci-lint run ./...
