@@ -92,8 +92,8 @@ func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topolog
 	members := make([]pool.Member, 0, len(new.Instances))
 	reader := false
 	for _, in := range new.Instances {
-		if in.Role == topology.Unknown {
-			continue
+		if in.Role == topology.Unknown && in.State != topology.StateDown {
+			continue // a dead one is told of, so that what it leaves behind is cut
 		}
 		members = append(members, pool.Member{
 			ID: in.ID, Addr: in.Addr, Role: in.Role.String(), Down: in.State == topology.StateDown,

@@ -87,6 +87,8 @@ func Explain(err error) topology.Problem {
 		return topology.ProblemDenied
 	case erAccessDenied, erDBAccessDenied, erBadDB, erHostBlocked:
 		return topology.ProblemCredentials
+	case erConCount, erUserConnections, erUserLimit, erCantCreateThread:
+		return topology.ProblemBusy
 	}
 	return topology.ProblemOther
 }

@@ -2,21 +2,29 @@
 // writer, and when that changes.
 //
 // A [Snapshot] is an immutable view of the whole cluster. Its Epoch grows with
-// every change of writer or membership, its Version with every change of anything.
+// every change of writer or membership, its Version with every change that is
+// worth telling.
 //
 // A [Monitor] keeps the snapshot true. In quiet times it polls over one connection.
-// When somebody suspects an instance ([Monitor.Suspect]), it asks all of them, each
-// in parallel and over one connection each, until a writer is confirmed. What it
-// hears goes through one pure function, step in fsm.go, which says how a snapshot
-// and an observation make the next snapshot. Its rules:
+// When somebody suspects an instance ([Monitor.Suspect]), that instance is unusable
+// at once, and all of them are asked, each in parallel and over one connection each,
+// until a writer is confirmed and every doubt is settled. What the monitor hears
+// goes through one pure function, step in fsm.go, which makes the next snapshot from
+// the last one and an observation. Its rules:
 //
-//   - A writer is believed only when it itself says so, in answer to a probe that
-//     began after the last doubt about it. What others say of it is a hint.
-//   - A claim that is older than what is known already loses, by the time that the
-//     cluster's own status table notes for the writer.
-//   - A failed probe takes an instance down; a suspicion makes it unusable until it
-//     has answered.
-//   - Observations older than an instance's last change say nothing about it.
+//   - A writer is believed only when it itself says so. What others say of it is a
+//     hint whom to ask. How claims are weighed against each other is in claim.go.
+//   - There is one writer or none.
+//   - A suspicion makes an instance unusable. Only an answer to a probe that began
+//     after the suspicion, and that came from the instance's own address, ends it.
+//   - A failed probe takes an instance down. It is up again when it answers itself.
+//   - What was begun before an instance's last answer, or met in an epoch before its
+//     last change, says nothing about it.
+//   - The list of instances is the writer's to give; see view.go.
 //
-// How a kind of cluster is asked is a [Provider]'s business.
+// A suspected writer that answers as the writer is back in the same epoch: a
+// connection was lost, that is all. The loss of a reader is no failover.
+//
+// How a kind of cluster is asked is a [Provider]'s business: aurora, static, or auto,
+// which chooses between them. No other file has SQL, none has error numbers.
 package topology

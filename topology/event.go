@@ -12,7 +12,7 @@ const (
 	ReasonReadOnly                     // it refused a write as the writer
 	ReasonGoodbye                      // it said that it shuts down
 	ReasonSilence                      // it sent nothing though answers were due
-	ReasonSuperseded                   // the cluster names another writer
+	ReasonSuperseded                   // another instance is the writer, or says so
 )
 
 // String names the reason for logs.
@@ -34,6 +34,15 @@ func (r Reason) String() string {
 	return "unknown"
 }
 
+// reasonSet is a set of reasons, one bit each.
+type reasonSet uint8
+
+func (s reasonSet) has(r Reason) bool { return s&(1<<r) != 0 }
+
+// unreachable reports whether one of the reasons says that connections to the
+// instance do not work. Then an old one that does is no proof.
+func (s reasonSet) unreachable() bool { return s.has(ReasonConnect) || s.has(ReasonSilence) }
+
 // EventKind says what happened in the cluster.
 type EventKind uint8
 
@@ -47,6 +56,8 @@ const (
 	WriterLost                         // the writer is suspected, down or no writer any more
 	WriterBack                         // the same writer answered as writer
 	WriterChanged                      // another instance is the writer, or the first one was found
+	ProviderChosen                     // the kind of the cluster is known; comes once, first
+	Warning                            // something is not as it should be; Detail says what
 )
 
 // String names the event for logs.
@@ -68,6 +79,10 @@ func (k EventKind) String() string {
 		return "writer back"
 	case WriterChanged:
 		return "writer changed"
+	case ProviderChosen:
+		return "topology chosen"
+	case Warning:
+		return "topology warning"
 	}
 	return "unknown"
 }
@@ -75,18 +90,27 @@ func (k EventKind) String() string {
 // Event is one change between two snapshots.
 type Event struct {
 	Kind     EventKind
-	Instance string
+	Instance string // its ID; "" of ProviderChosen and of warnings about the whole cluster
 	Reason   Reason // of InstanceSuspected
-	Cause    error  // of InstanceDown; may be nil
+	Cause    error  // of InstanceDown and Warning; may be nil
+	Detail   string // of ProviderChosen and Warning
 }
 
 // String is the event in words.
 func (e Event) String() string {
+	s := e.Kind.String()
+	if e.Instance != "" {
+		s += ": " + e.Instance
+	}
 	switch {
 	case e.Kind == InstanceSuspected:
-		return fmt.Sprintf("%s: %s (%s)", e.Kind, e.Instance, e.Reason)
+		return fmt.Sprintf("%s (%s)", s, e.Reason)
+	case e.Detail != "" && e.Cause != nil:
+		return fmt.Sprintf("%s: %s (%v)", s, e.Detail, e.Cause)
+	case e.Detail != "":
+		return s + ": " + e.Detail
 	case e.Cause != nil:
-		return fmt.Sprintf("%s: %s (%v)", e.Kind, e.Instance, e.Cause)
+		return fmt.Sprintf("%s (%v)", s, e.Cause)
 	}
-	return fmt.Sprintf("%s: %s", e.Kind, e.Instance)
+	return s
 }

@@ -2,32 +2,35 @@ package topology
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
-	"time"
 )
 
 // observation is something that was heard about the cluster.
 type observation struct {
 	kind   observationKind
-	id     string // the instance that was asked or is suspected
+	id     string // the instance that was asked or is suspected; "" = whoever is at addr
 	addr   string // where it was asked
-	ticket uint64 // orders probes (as of their start) and suspicions
+	ticket uint64 // drawn when the probe began
+	now    uint64 // drawn when the observation was made; what begins later has a higher ticket
 	epoch  uint64 // suspicion: of the snapshot by which the instance was chosen
 	reason Reason // suspicion
 	cause  error  // failure
 	report Report // answer
+	aside  bool   // answer: taken note of, but ends no doubt
 }
 
 type observationKind uint8
 
 const (
-	answered observationKind = iota
-	failed
-	suspected
+	answered  observationKind = iota // a probe was answered
+	failed                           // a probe was not answered
+	suspected                        // a statement met a fault
 )
 
 // step makes the next snapshot from the last one and an observation. It is pure:
-// s is not changed, and nothing but s and o decides. If nothing changed it returns s.
+// s is not changed, and nothing but s and o decides. If nothing changed it returns s;
+// if nothing changed that is worth telling, a snapshot of the same Version.
 func step(s *Snapshot, o observation) (*Snapshot, []Event) {
 	d := draft{old: s}
 	switch o.kind {
@@ -41,6 +44,24 @@ func step(s *Snapshot, o observation) (*Snapshot, []Event) {
 	return d.finish()
 }
 
+// first is the snapshot of a cluster of which nothing is known but what was configured.
+func first(provider string, members []Member) *Snapshot {
+	s := &Snapshot{Provider: provider, writer: -1}
+	for _, m := range members {
+		in := Instance{ID: m.ID, Addr: m.Addr}
+		if !m.Writer {
+			in.Role = Reader
+		}
+		s.Instances = append(s.Instances, in)
+	}
+	sortInstances(s.Instances)
+	return s
+}
+
+func sortInstances(instances []Instance) {
+	slices.SortFunc(instances, func(a, b Instance) int { return cmp.Compare(a.ID, b.ID) })
+}
+
 // draft is a snapshot in the making.
 type draft struct {
 	old    *Snapshot
@@ -48,7 +69,15 @@ type draft struct {
 	events []Event
 }
 
-// edit returns the draft's own copy to be changed.
+// current is the draft as it stands, to be read.
+func (d *draft) current() *Snapshot {
+	if d.new != nil {
+		return d.new
+	}
+	return d.old
+}
+
+// edit returns the draft's own copy, to be changed.
 func (d *draft) edit() *Snapshot {
 	if d.new == nil {
 		c := *d.old
@@ -58,162 +87,168 @@ func (d *draft) edit() *Snapshot {
 	return d.new
 }
 
-func (d *draft) current() *Snapshot {
-	if d.new != nil {
-		return d.new
+// instance returns an instance to be changed.
+func (d *draft) instance(id string) *Instance { return d.edit().Lookup(id) }
+
+// incumbent returns the instance with the writer's role to be read, in whatever
+// state, nil if there is none.
+func (d *draft) incumbent() *Instance {
+	s := d.current()
+	if s.writer < 0 {
+		return nil
 	}
-	return d.old
+	return &s.Instances[s.writer]
 }
 
-func (d *draft) event(kind EventKind, id string) {
-	d.events = append(d.events, Event{Kind: kind, Instance: id})
+// reindex is to be called when roles or the list have changed.
+func (d *draft) reindex() {
+	s := d.edit()
+	s.writer = slices.IndexFunc(s.Instances, func(in Instance) bool { return in.Role == Writer })
 }
 
+func (d *draft) event(e Event) { d.events = append(d.events, e) }
+
+// answer takes over what an instance says of itself, and of the others.
 func (d *draft) answer(o observation) {
-	d.members(o)
-	i := d.current().index(o.report.ID)
-	if i < 0 {
-		return // it is not in the newest view of the cluster: an old one that came back, say
+	id := o.report.ID
+	if o.id != "" && o.id != id {
+		// Whoever answered, it is not the one that was asked: that one is not there.
+		d.failure(observation{
+			kind: failed, id: o.id, addr: o.addr, ticket: o.ticket, now: o.now,
+			cause: fmt.Errorf("%w: %s", ErrIdentity, id),
+		})
 	}
-	if in := d.current().Instances[i]; o.ticket < in.suspected || o.ticket < in.verified {
-		return // the probe began before the doubt: it does not settle it
-	}
-	s := d.edit()
-	in := &s.Instances[i]
-	in.verified = o.ticket
-	if in.State != StateUp {
-		if in.State == StateDown {
-			in.Since = 0 // set by finish
-		}
-		in.State = StateUp
-		d.event(InstanceUp, in.ID)
-	}
-	if o.report.Role == Writer && !d.contradicted(i, o.report) {
-		d.enthrone(i, o.report.proof())
-	} else if o.report.Role != Unknown {
-		in.Role = Reader
-	}
-}
-
-// contradicted reports whether a claim to be the writer is not to be believed: the
-// claimant's own view names another one, or what it proves is older than what the
-// instance that we hold for the writer has proved. The times compared are those that
-// the cluster's shared status table notes for its writer, so they are of one series,
-// whoever reads them: a true new writer's passes the old one's at once. Where there is
-// no such table a claim is as good as any.
-func (d *draft) contradicted(claimant int, r Report) bool {
-	if r.Members == nil {
-		return false
-	}
-	s, proof := d.current(), r.proof()
-	return proof.IsZero() || slices.ContainsFunc(s.Instances, func(in Instance) bool {
-		return in.ID != s.Instances[claimant].ID && in.Role == Writer && in.proof.After(proof)
-	})
-}
-
-// enthrone makes instance i the writer. Another that had the role is a suspect: it
-// may not know yet.
-func (d *draft) enthrone(i int, proof time.Time) {
-	s := d.edit()
-	for j := range s.Instances {
-		if in := &s.Instances[j]; j != i && in.Role == Writer {
-			in.Role = Reader
-			if in.State == StateUp {
-				in.State = StateSuspect
-				in.suspected = s.Instances[i].verified
-			}
+	in := d.current().Lookup(id)
+	if in == nil {
+		if in = d.welcome(o); in == nil {
+			return
 		}
 	}
-	in := &s.Instances[i]
-	in.Role = Writer
-	if proof.After(in.proof) {
-		in.proof = proof
+	if o.ticket < in.heard || o.ticket < in.doubt && in.State == StateSuspect {
+		return // begun before its last answer, or before the doubt: says nothing
 	}
-}
-
-// members takes over the list of instances from an answer, unless it is older than
-// the list at hand.
-func (d *draft) members(o observation) {
-	r := o.report
-	if r.Members == nil || r.stamp().Before(d.current().view) {
+	d.instance(id).heard = o.ticket
+	if o.addr != in.Addr && (in.State == StateSuspect || in.State == StateDown) {
+		// By a way around, such as the cluster's endpoint. It lives, but nobody can use
+		// it until its own address works.
+		if o.report.Role == Reader {
+			d.stepDown(id)
+		}
 		return
 	}
-	listed := make(map[string]Member, len(r.Members))
-	for _, m := range r.Members {
-		listed[m.ID] = m
+	vague := o.report.Role == Unknown && in.Role == Writer // a writer must say so
+	if (o.aside || vague) && in.State != StateUp {
+		d.instance(id).Verified = o.ticket
+		return
 	}
-	s := d.edit()
-	s.view = r.stamp()
-	s.Instances = slices.DeleteFunc(s.Instances, func(in Instance) bool {
-		_, ok := listed[in.ID]
-		if !ok {
-			d.event(InstanceRemoved, in.ID)
+	d.revive(o)
+	switch o.report.Role {
+	case Writer:
+		d.name(o)
+		if d.believe(o) {
+			d.adopt(o)
 		}
-		return !ok
-	})
-	for _, m := range r.Members {
-		i := s.index(m.ID)
-		if i < 0 {
-			s.Instances = append(s.Instances, Instance{ID: m.ID, Addr: m.Addr})
-			slices.SortFunc(s.Instances, func(a, b Instance) int { return cmp.Compare(a.ID, b.ID) })
-			i = s.index(m.ID)
-			d.event(InstanceAdded, m.ID)
-		}
-		in := &s.Instances[i]
-		if in.Addr != m.Addr {
-			in.Addr, in.State, in.Since = m.Addr, StateUnknown, 0
-		}
-		in.Lag, in.LagKnown, in.CPU = m.Lag, m.LagKnown, m.CPU
-		// What others say makes a reader of an instance of which nothing is known, never
-		// a writer.
-		if in.Role == Unknown && !m.Writer {
-			in.Role = Reader
-		}
-		if in.State == StateUnknown && !m.Writer {
-			in.State = StateUp
-		}
-		if m.Writer && in.Role != Writer {
-			d.doubtWriter(m, o.ticket)
-		}
+		return // a list that comes with a claim is as good as the claim
+	case Reader:
+		d.stepDown(id)
+	case Unknown: // it lives, and cannot tell
 	}
+	d.hear(o)
 }
 
-// doubtWriter makes the writer a suspect when the cluster's table names another one
-// at a later time than it has proved itself.
-func (d *draft) doubtWriter(named Member, ticket uint64) {
-	s := d.edit()
-	for i := range s.Instances {
-		if in := &s.Instances[i]; in.Role == Writer && in.State == StateUp && named.Updated.After(in.proof) && ticket >= in.verified {
-			in.State, in.suspected = StateSuspect, ticket
-			d.events = append(d.events, Event{Kind: InstanceSuspected, Instance: in.ID, Reason: ReasonSuperseded})
-		}
+// welcome adds an instance that was not in the list. While there is a writer to
+// use, its list is right, and the instance belongs to another cluster or is gone from
+// this one.
+func (d *draft) welcome(o observation) *Instance {
+	if d.current().Writer() != nil {
+		return nil
 	}
+	d.add(Instance{ID: o.report.ID, Addr: cmp.Or(o.report.Addr, o.addr)})
+	return d.current().Lookup(o.report.ID)
 }
 
+// add puts an instance into the list.
+func (d *draft) add(in Instance) {
+	s := d.edit()
+	s.Instances = append(s.Instances, in)
+	sortInstances(s.Instances)
+	d.reindex()
+	d.event(Event{Kind: InstanceAdded, Instance: in.ID})
+}
+
+// revive notes that an instance answered.
+func (d *draft) revive(o observation) {
+	in := d.instance(o.report.ID)
+	in.Verified = o.ticket
+	in.ReadOnly = o.report.ReadOnly
+	in.reached = in.reached || o.addr == in.Addr
+	if in.State == StateUp {
+		return
+	}
+	if in.State == StateDown {
+		in.Since = 0 // finish sets it
+	}
+	in.State, in.reasons = StateUp, 0
+	d.event(Event{Kind: InstanceUp, Instance: in.ID})
+}
+
+// failure takes an instance down that did not answer.
 func (d *draft) failure(o observation) {
-	i := d.current().index(o.id)
-	if i < 0 {
+	in := d.current().Lookup(o.id)
+	if in == nil || in.Addr != o.addr || o.ticket < in.Verified || in.State == StateDown {
 		return
 	}
-	if in := d.current().Instances[i]; in.Addr != o.addr || o.ticket < in.verified || in.State == StateDown {
-		return
+	in = d.instance(o.id)
+	in.State, in.reasons, in.contested = StateDown, 0, false
+	e := Event{Kind: InstanceDown, Instance: in.ID, Cause: o.cause}
+	if !in.reached {
+		e.Detail = d.old.neverReached(in.Addr)
 	}
-	d.edit().Instances[i].State = StateDown
-	d.events = append(d.events, Event{Kind: InstanceDown, Instance: o.id, Cause: o.cause})
+	d.event(e)
 }
 
+// neverReached is said of an instance that was never found at its own address, which
+// may be a wrong one.
+func (s *Snapshot) neverReached(addr string) string {
+	detail := "no probe has reached its address " + addr + " yet"
+	if s.Provider == auroraName {
+		detail += ", which fpInstanceHost makes"
+	}
+	return detail
+}
+
+// relevant reports whether a suspicion would change anything: what was met in an
+// earlier epoch than the instance's last change is about something else, and more of
+// the same while it is looked into is nothing new.
+func (in *Instance) relevant(epoch uint64, reason Reason) bool {
+	switch {
+	case in == nil || epoch < in.Since:
+		return false
+	case in.State == StateSuspect:
+		return !in.reasons.has(reason)
+	default:
+		return in.State == StateUp
+	}
+}
+
+// suspicion makes an instance unusable until it has answered.
 func (d *draft) suspicion(o observation) {
-	i := d.current().index(o.id)
-	if i < 0 {
-		return
+	if d.current().Lookup(o.id).relevant(o.epoch, o.reason) {
+		d.doubt(o.id, o.now, o.reason)
 	}
-	// More of the same while it is being looked into changes nothing.
-	if in := d.current().Instances[i]; in.State != StateUp || o.epoch < in.Since {
-		return
+}
+
+// doubt makes an instance unusable until it has answered a probe that began after now.
+func (d *draft) doubt(id string, now uint64, reason Reason) {
+	in := d.instance(id)
+	// Whoever met anything but a refused connection was connected.
+	in.reached = in.reached || reason != ReasonConnect && reason != ReasonSuperseded
+	if in.State != StateSuspect {
+		d.event(Event{Kind: InstanceSuspected, Instance: id, Reason: reason})
 	}
-	in := &d.edit().Instances[i]
-	in.State, in.suspected = StateSuspect, o.ticket
-	d.events = append(d.events, Event{Kind: InstanceSuspected, Instance: o.id, Reason: o.reason})
+	in.State = StateSuspect
+	in.doubt = max(in.doubt, now)
+	in.reasons |= 1 << reason
 }
 
 // finish numbers the new snapshot and says what became of the writer.
@@ -222,9 +257,7 @@ func (d *draft) finish() (*Snapshot, []Event) {
 		return d.old, nil
 	}
 	s := d.new
-	s.writer = slices.IndexFunc(s.Instances, func(in Instance) bool { return in.Role == Writer })
-	s.Version++
-	if reigning(s) != reigning(d.old) || !slices.EqualFunc(s.Instances, d.old.Instances, sameMember) {
+	if s.Epoch == 0 || reigning(s) != reigning(d.old) || !slices.EqualFunc(s.Instances, d.old.Instances, sameMember) {
 		s.Epoch++
 	}
 	for i := range s.Instances {
@@ -237,11 +270,14 @@ func (d *draft) finish() (*Snapshot, []Event) {
 	switch {
 	case now != nil && now.ID != s.lastWriter:
 		s.lastWriter = now.ID
-		d.event(WriterChanged, now.ID)
+		d.event(Event{Kind: WriterChanged, Instance: now.ID})
 	case now != nil && before == nil:
-		d.event(WriterBack, now.ID)
+		d.event(Event{Kind: WriterBack, Instance: now.ID})
 	case now == nil && before != nil:
-		d.event(WriterLost, before.ID)
+		d.event(Event{Kind: WriterLost, Instance: before.ID})
+	}
+	if len(d.events) > 0 || s.Epoch != d.old.Epoch || !slices.EqualFunc(s.Instances, d.old.Instances, looksSame) {
+		s.Version++
 	}
 	return s, d.events
 }
@@ -257,12 +293,8 @@ func reigning(s *Snapshot) string {
 
 func sameMember(a, b Instance) bool { return a.ID == b.ID && a.Addr == b.Addr }
 
-// first is the snapshot of a cluster of which nothing is known but its members.
-func first(provider string, members []Member) *Snapshot {
-	s := &Snapshot{Provider: provider, writer: -1}
-	for _, m := range members {
-		s.Instances = append(s.Instances, Instance{ID: m.ID, Addr: m.Addr})
-	}
-	slices.SortFunc(s.Instances, func(a, b Instance) int { return cmp.Compare(a.ID, b.ID) })
-	return s
+// looksSame compares what hooks are told of. When an instance was asked last is not.
+func looksSame(a, b Instance) bool {
+	return sameMember(a, b) && a.Role == b.Role && a.State == b.State && a.ReadOnly == b.ReadOnly &&
+		a.Lag == b.Lag && a.LagKnown == b.LagKnown && a.CPU == b.CPU
 }

@@ -1,10 +1,11 @@
 package topology
 
 import (
-	"bufio"
+	"errors"
+	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,166 +13,299 @@ import (
 	"time"
 )
 
-// at is the status table's time n.
-func at(n int) time.Time { return time.Unix(int64(n), 0) }
+var update = flag.Bool("update", false, "write what step does into testdata/fsm, to be read before it is believed")
 
-// line is one line of a scenario.
-type line struct {
-	number int
-	words  []string
-}
-
-func (l line) numeric(t *testing.T, i int) uint64 {
-	t.Helper()
-	n, err := strconv.ParseUint(l.words[i][1:], 10, 64)
-	if err != nil {
-		t.Fatalf("line %d: %v", l.number, err)
-	}
-	return n
-}
-
-func (l line) observation(t *testing.T) observation {
-	t.Helper()
-	o := observation{id: l.words[1], addr: l.words[1] + ":3306", ticket: l.numeric(t, 2)}
-	switch l.words[0] {
-	case "answer":
-		o.kind = answered
-		o.report = Report{ID: l.words[1], Role: map[string]Role{"writer": Writer, "reader": Reader}[l.words[3]]}
-		if len(l.words) > 4 {
-			for _, w := range l.words[5:] {
-				name, stamp, _ := strings.Cut(w, "@")
-				n, err := strconv.Atoi(stamp)
-				if err != nil {
-					t.Fatalf("line %d: %v", l.number, err)
-				}
-				id, writer := strings.CutSuffix(name, "*")
-				o.report.Members = append(o.report.Members, Member{ID: id, Addr: id + ":3306", Writer: writer, Updated: at(n)})
-			}
-		}
-	case "fail":
-		o.kind = failed
-	case "suspect":
-		o.kind, o.epoch = suspected, l.numeric(t, 3)
-	default:
-		t.Fatalf("line %d: %q", l.number, l.words[0])
-	}
-	return o
-}
-
-func TestScenarios(t *testing.T) {
-	f, err := os.Open("testdata/scenarios.txt")
+// A scenario in testdata/fsm/*.txt is a title, then observations, each with the
+// snapshot (=) and the events (!) after it:
+//
+//	# the title
+//	static a b            the configured hosts; a cluster without this line has none
+//	answer a writer at 10 sees a*@10 b@9 c@9/20ms
+//	= epoch 1: a writer up, b reader up, c reader up
+//	! instance added: a; ...
+//	begin p               draws a ticket for a probe that is answered later
+//	answer b reader began p
+//	fail a began p
+//	suspect a silent epoch 1
+//
+// "at 10" is the table's time of the answering instance's own row as the writer's,
+// "a*@10" a row: * marks the writer's, @ its time in seconds, / the lag, and
+// "b=other" another address than b's own. "via x" answers at another address than
+// the instance's own, "asked a" in place of instance a, "aside" for Monitor.Probe.
+func TestStep(t *testing.T) {
+	files, err := filepath.Glob("testdata/fsm/*.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	scenarios := make(map[string][]line)
-	name, number := "", 0
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		number++
-		words := strings.Fields(lines.Text())
-		switch {
-		case len(words) == 0 || words[0] == "#":
-		case words[0] == "scenario":
-			name = strings.TrimPrefix(lines.Text(), "scenario ")
-		default:
-			scenarios[name] = append(scenarios[name], line{number, words})
+	scenarios := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &player{}
+		for n, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+			p.play(t, fmt.Sprintf("%s:%d", filepath.Base(file), n+1), strings.TrimSpace(line))
+		}
+		p.check(t)
+		scenarios += p.scenarios
+		if *update {
+			if err := os.WriteFile(file, []byte(strings.Join(p.out, "\n")+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if len(scenarios) < 20 {
-		t.Fatalf("only %d scenarios", len(scenarios))
-	}
-	for name, lines := range scenarios {
-		t.Run(name, func(t *testing.T) { play(t, lines) })
+	if scenarios < 25 {
+		t.Fatalf("%d scenarios in testdata/fsm, want 25 at least", scenarios)
 	}
 }
 
-func play(t *testing.T, lines []line) {
-	s, events := first("test", nil), []Event(nil)
-	for _, l := range lines {
-		rest := strings.Join(l.words[1:], " ")
-		switch l.words[0] {
-		case "members":
-			var members []Member
-			for _, id := range l.words[1:] {
-				members = append(members, Member{ID: id, Addr: id + ":3306"})
-			}
-			s = first("test", members)
-		case "=":
-			if got := s.String(); got != rest {
-				t.Fatalf("line %d:\n got %s\nwant %s", l.number, got, rest)
-			}
-		case "!":
-			var told []string
-			for _, e := range events {
-				told = append(told, e.String())
-			}
-			if got := strings.Join(told, ", "); got != rest {
-				t.Fatalf("line %d:\n got %s\nwant %s", l.number, got, rest)
-			}
-		default:
-			before := *s
-			before.Instances = slices.Clone(s.Instances)
-			next, ev := step(s, l.observation(t))
-			if !slices.Equal(s.Instances, before.Instances) || s.Epoch != before.Epoch {
-				t.Fatalf("line %d: the old snapshot was changed", l.number)
-			}
-			s, events = next, ev
+// player plays scenarios.
+type player struct {
+	scenarios int
+	snapshot  *Snapshot
+	ticket    uint64
+	began     map[string]uint64
+	out       []string
+
+	where, step string // of the observation last made
+	want, got   []string
+}
+
+func (p *player) play(t *testing.T, where, line string) {
+	word, rest, _ := strings.Cut(line, " ")
+	if word != "=" && word != "!" {
+		p.check(t)
+		p.out = append(p.out, line)
+	}
+	switch word {
+	case "":
+	case "=", "!":
+		p.want = append(p.want, line)
+	case "#":
+		p.scenarios++
+		p.snapshot, p.ticket, p.began = first("test", nil), 0, make(map[string]uint64)
+		p.step = ""
+	case "static":
+		var members []Member
+		for i, id := range strings.Fields(rest) {
+			members = append(members, Member{ID: id, Addr: id, Writer: i == 0})
 		}
+		p.snapshot = first("static", members)
+	case "begin":
+		p.ticket++
+		p.began[rest] = p.ticket
+	default:
+		o, err := p.parse(word, strings.Fields(rest))
+		if err != nil {
+			t.Fatalf("%s: %v", where, err)
+		}
+		p.observe(t, where, line, o)
 	}
 }
 
-// TestInvariants throws random observations at the state machine.
-func TestInvariants(t *testing.T) {
-	ids := []string{"a", "b", "c"}
-	for seed := range uint64(300) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		s := first("test", nil)
-		var script []string
-		for n := range 60 {
-			o := observation{kind: observationKind(r.IntN(3)), ticket: uint64(max(0, n-r.IntN(4))), epoch: uint64(r.IntN(int(s.Epoch) + 1))}
-			o.id = ids[r.IntN(len(ids))]
-			o.addr = o.id + ":3306"
-			if o.kind == answered {
-				o.report = Report{ID: o.id, Role: Role(r.IntN(3))}
-				for _, id := range ids {
-					if r.IntN(5) > 0 {
-						o.report.Members = append(o.report.Members, Member{ID: id, Addr: id + ":3306", Writer: r.IntN(3) == 0, Updated: at(n - r.IntN(5))})
-					}
-				}
-			}
-			script = append(script, fmt.Sprintf("%+v", o))
-			next, _ := step(s, o)
-			if complaint := compare(s, next); complaint != "" {
-				t.Fatalf("seed %d: %s\n%s\nfrom %s\nto   %s", seed, complaint, script[len(script)-1], s, next)
-			}
-			s = next
+// observe makes an observation and notes what comes of it.
+func (p *player) observe(t *testing.T, where, line string, o observation) {
+	before := deepCopy(p.snapshot)
+	old := p.snapshot
+	next, events := step(old, o)
+	if !slices.Equal(before.Instances, old.Instances) || before.Epoch != old.Epoch || before.Version != old.Version {
+		t.Errorf("%s: step changed the snapshot that it was given", where)
+	}
+	checkInvariants(t, old, next, events)
+	p.snapshot, p.where, p.step = next, where, line
+	p.got = []string{"= " + next.String()}
+	if len(events) > 0 {
+		texts := make([]string, len(events))
+		for i, e := range events {
+			texts[i] = e.String()
 		}
+		p.got = append(p.got, "! "+strings.Join(texts, "; "))
 	}
 }
 
-func compare(old, next *Snapshot) string {
+// check compares what was expected of the last observation with what came.
+func (p *player) check(t *testing.T) {
+	if p.step != "" {
+		p.out = append(p.out, p.got...)
+		if !*update && !slices.Equal(p.got, p.want) {
+			t.Errorf("%s: %s\ngot  %s\nwant %s", p.where, p.step, strings.Join(p.got, "\n     "), strings.Join(p.want, "\n     "))
+		}
+	}
+	p.step, p.want, p.got = "", nil, nil
+}
+
+var reasonNames = map[string]Reason{
+	"lost": ReasonConnectionLost, "connect": ReasonConnect, "readonly": ReasonReadOnly,
+	"goodbye": ReasonGoodbye, "silent": ReasonSilence,
+}
+
+// parse reads an observation.
+func (p *player) parse(kind string, words []string) (observation, error) {
+	p.ticket++
+	o := observation{ticket: p.ticket, epoch: p.snapshot.Epoch}
+	id := words[0]
+	words = words[1:]
+	o.addr = id
+	if in := p.snapshot.Lookup(id); in != nil {
+		o.addr = in.Addr
+	}
+	switch kind {
+	case "answer":
+		o.report.ID, o.report.Addr = id, id
+		o.report.Role = map[string]Role{"writer": Writer, "reader": Reader}[words[0]]
+		o.report.ReadOnly = o.report.Role == Reader
+		words = words[1:]
+	case "fail":
+		o.kind, o.id, o.cause = failed, id, errors.New("refused")
+	case "suspect":
+		o.kind, o.id, o.reason = suspected, id, reasonNames[words[0]]
+		words = words[1:]
+	default:
+		return o, fmt.Errorf("unknown observation %q", kind)
+	}
+	for len(words) > 0 {
+		n, err := p.option(&o, words)
+		if err != nil {
+			return o, err
+		}
+		words = words[n:]
+	}
+	p.ticket++
+	o.now = p.ticket
+	return o, nil
+}
+
+// option reads one option of an observation and says how many words it had.
+func (p *player) option(o *observation, words []string) (int, error) {
+	if words[0] == "aside" {
+		o.aside = true
+		return 1, nil
+	}
+	if len(words) < 2 {
+		return 0, fmt.Errorf("option %q without a value", words[0])
+	}
+	var err error
+	switch words[0] {
+	case "began":
+		var ok bool
+		if o.ticket, ok = p.began[words[1]]; !ok {
+			err = fmt.Errorf("no probe %q was begun", words[1])
+		}
+	case "epoch":
+		o.epoch, err = strconv.ParseUint(words[1], 10, 64)
+	case "via":
+		o.addr = words[1]
+	case "asked":
+		o.id, o.addr = words[1], words[1]
+	case "at":
+		o.report.Proof, err = parseAt(words[1])
+	case "sees":
+		for _, w := range words[1:] {
+			m, err := parseMember(w)
+			if err != nil {
+				return 0, err
+			}
+			o.report.Members = append(o.report.Members, m)
+		}
+		return len(words), nil
+	default:
+		err = fmt.Errorf("unknown option %q", words[0])
+	}
+	return 2, err
+}
+
+// parseMember reads id[=addr][*][@seconds][/lag].
+func parseMember(s string) (Member, error) {
+	var m Member
+	var err error
+	s, lag, ok := strings.Cut(s, "/")
+	if ok {
+		m.LagKnown = true
+		if m.Lag, err = time.ParseDuration(lag); err != nil {
+			return m, err
+		}
+	}
+	s, at, ok := strings.Cut(s, "@")
+	if ok {
+		if m.Updated, err = parseAt(at); err != nil {
+			return m, err
+		}
+	}
+	s, m.Writer = strings.CutSuffix(s, "*")
+	if m.ID, m.Addr, ok = strings.Cut(s, "="); !ok {
+		m.Addr = m.ID
+	}
+	return m, nil
+}
+
+func parseAt(s string) (time.Time, error) {
+	seconds, err := strconv.ParseFloat(s, 64)
+	return time.Unix(0, int64(seconds*1e9)).UTC(), err
+}
+
+func deepCopy(s *Snapshot) *Snapshot {
+	c := *s
+	c.Instances = slices.Clone(s.Instances)
+	return &c
+}
+
+// checkInvariants checks what must be true of every step.
+func checkInvariants(t *testing.T, old, next *Snapshot, events []Event) {
+	t.Helper()
 	writers := 0
-	for _, in := range next.Instances {
+	for i, in := range next.Instances {
 		if in.Role == Writer {
 			writers++
+			if next.writer != i {
+				t.Errorf("writer's index is %d, the writer is at %d: %s", next.writer, i, next)
+			}
 		}
-		if in.Since > next.Epoch {
-			return "an instance changed in an epoch to come"
+		if i > 0 && next.Instances[i-1].ID >= in.ID {
+			t.Errorf("instances are not sorted or not unique: %s", next)
+		}
+		if in.Since > next.Epoch || in.Role == Writer && in.pretends {
+			t.Errorf("nonsense in %+v", in)
 		}
 	}
-	changed := reigning(old) != reigning(next) || !slices.EqualFunc(old.Instances, next.Instances, sameMember)
+	if writers > 1 || writers == 0 && next.writer != -1 {
+		t.Errorf("%d writers, index %d: %s", writers, next.writer, next)
+	}
+	members := slices.EqualFunc(old.Instances, next.Instances, sameMember)
+	wantEpoch := old.Epoch
+	if next != old && (old.Epoch == 0 || !members || reigning(old) != reigning(next)) {
+		wantEpoch++
+	}
+	if next.Epoch != wantEpoch {
+		t.Errorf("epoch %d after %d, want %d: %s -> %s", next.Epoch, old.Epoch, wantEpoch, old, next)
+	}
+	visible := next.Epoch != old.Epoch || len(events) > 0 || !slices.EqualFunc(old.Instances, next.Instances, looksSame)
+	if visible != (next.Version == old.Version+1) || !visible && next.Version != old.Version {
+		t.Errorf("version %d after %d: %s -> %s, events %v", next.Version, old.Version, old, next, events)
+	}
+	checkWriterEvents(t, old, next, events)
+}
+
+// checkWriterEvents checks that the events tell of every change of the usable writer.
+func checkWriterEvents(t *testing.T, old, next *Snapshot, events []Event) {
+	t.Helper()
+	var want []Event
+	before, now := old.Writer(), next.Writer()
 	switch {
-	case writers > 1:
-		return "several writers"
-	case old != next && next.Version != old.Version+1:
-		return "version does not count"
-	case changed != (next.Epoch == old.Epoch+1) || !changed && next.Epoch != old.Epoch:
-		return "epoch does not count changes of writer and membership"
-	case !slices.IsSortedFunc(next.Instances, func(a, b Instance) int { return strings.Compare(a.ID, b.ID) }):
-		return "not sorted"
+	case now != nil && now.ID != old.lastWriter:
+		want = []Event{{Kind: WriterChanged, Instance: now.ID}}
+	case now != nil && before == nil:
+		want = []Event{{Kind: WriterBack, Instance: now.ID}}
+	case now == nil && before != nil:
+		want = []Event{{Kind: WriterLost, Instance: before.ID}}
 	}
-	if w := next.Writer(); w != nil && (w.Role != Writer || w.State != StateUp) {
-		return "unusable writer"
+	var got []Event
+	for _, e := range events {
+		if e.Kind == WriterChanged || e.Kind == WriterBack || e.Kind == WriterLost {
+			got = append(got, e)
+		}
 	}
-	return ""
+	if !slices.Equal(got, want) {
+		t.Errorf("events of the writer %v, want %v: %s -> %s", got, want, old, next)
+	}
 }

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Config says what a [Monitor] watches. Seeds, Dial and Explain are required.
+// Config says what a [Monitor] watches. Seeds and Dial are required. It is read once,
+// by [NewMonitor].
 type Config struct {
 	// Provider is "auto" (or ""), "aurora" or "static".
 	Provider string
@@ -21,25 +23,34 @@ type Config struct {
 	// InstanceHost is the host name of an instance with one "?" for its id, with an
 	// optional port; "" derives it from an Aurora endpoint among the seeds.
 	InstanceHost string
-	// Dial connects to an instance, within ctx.
+	// Dial connects to an address, within ctx: network, TLS, login. It may be called
+	// concurrently.
 	Dial func(ctx context.Context, addr string) (Conn, error)
-	// Explain tells what a probe's error means.
+	// Explain tells what an error of Dial or of a query means. It may be called
+	// concurrently. nil knows nothing: every error is ProblemOther.
 	Explain func(error) Problem
-	// Interval is the time between polls while all is well, ±10 %; 0 = 5s.
+	// Interval is the time between polls while all is well, ±10 %, and between those
+	// of an instance that is down; 0 = 5s.
 	Interval time.Duration
 	// IntervalFast is the time between polls of all instances while there is no
-	// confirmed writer or an instance is suspected; 0 = 100ms.
+	// confirmed writer or an instance is suspected; 0 = 100ms. It is never longer than
+	// Interval.
 	IntervalFast time.Duration
-	// Timeout bounds one probe, dial and greeting included; 0 = 1s.
+	// Timeout bounds one probe, dial and greeting included; 0 = 1s. The first
+	// connection to the cluster gets ten times as long.
 	Timeout time.Duration
-	Hooks   Hooks
+	// Hooks are told of changes.
+	Hooks Hooks
 	// Logger gets a line for each event; nil = slog.Default().
 	Logger *slog.Logger
 }
 
-// Hooks are called by one goroutine of the monitor, in order, without locks.
+// Hooks are called by one goroutine of the monitor, in order, without locks. They may
+// call all methods of the monitor but Close, which waits for them.
 type Hooks struct {
-	// SnapshotChanged is called for every new version. old is nil the first time.
+	// SnapshotChanged is called for every new Version, and for warnings, where old and
+	// new are the same. old is nil the first time. There may be no events, when only a
+	// lag has changed, say. The snapshot is in force before its hook is called.
 	SnapshotChanged func(old, new *Snapshot, events []Event)
 }
 
@@ -49,54 +60,49 @@ type Monitor struct {
 	cfg      Config
 	snapshot atomic.Pointer[Snapshot]
 	provider atomic.Pointer[Provider]
-	open     atomic.Int64 // connections
+	tickets  atomic.Uint64 // drawn so far
+	open     atomic.Int64  // connections
 
-	ctx    context.Context //nolint:containedctx // the monitor's life, for its goroutines
+	ctx    context.Context //nolint:containedctx // the monitor's life, for its goroutines; ends with Close
 	cancel context.CancelFunc
 	wake   chan struct{} // of the watcher: look at the snapshot now
 	news   chan struct{} // of the herald: there are changes to tell
 	runs   sync.WaitGroup
 
 	mu      sync.Mutex
-	tickets uint64
 	changes []change // not told yet
 	flight  *flight  // the discovery under way
 	closed  bool
 }
 
-// change is what the hooks are told of.
-type change struct {
-	old, new *Snapshot
-	events   []Event
-}
-
 // flight is a discovery that its callers share.
 type flight struct {
-	done chan struct{}
-	err  error
+	done     chan struct{}
+	snapshot *Snapshot
+	err      error
 }
 
-var errClosed = errors.New("failoverproxy: monitor is closed")
+var errClosed = errors.New("failoverproxy: the monitor is closed")
 
 // NewMonitor checks cfg and makes a monitor; it starts and connects nothing.
 func NewMonitor(cfg Config) (*Monitor, error) {
 	if !slices.Contains([]string{"", "auto", "aurora", "static"}, cfg.Provider) {
 		return nil, fmt.Errorf("failoverproxy: fpTopology %q: want auto, aurora or static", cfg.Provider)
 	}
-	if len(cfg.Seeds) == 0 {
-		return nil, errors.New("failoverproxy: no host to begin with")
+	if cfg.Dial == nil {
+		return nil, errors.New("failoverproxy: topology.Config has no Dial")
 	}
-	for d, def := range map[*time.Duration]time.Duration{
-		&cfg.Interval: 5 * time.Second, &cfg.IntervalFast: 100 * time.Millisecond, &cfg.Timeout: time.Second,
-	} {
-		if *d <= 0 {
-			*d = def
+	var seeds []string
+	for _, seed := range cfg.Seeds {
+		if seed != "" && !slices.Contains(seeds, seed) {
+			seeds = append(seeds, seed)
 		}
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
+	if cfg.Seeds = seeds; len(seeds) == 0 {
+		return nil, errors.New("failoverproxy: no host to begin with")
 	}
-	if cfg.Provider == "aurora" {
+	cfg.setDefaults()
+	if cfg.Provider == "aurora" || cfg.InstanceHost != "" {
 		if _, err := newAurora(cfg); err != nil {
 			return nil, err
 		}
@@ -106,10 +112,27 @@ func NewMonitor(cfg Config) (*Monitor, error) {
 	return m, nil
 }
 
+func (cfg *Config) setDefaults() {
+	for d, def := range map[*time.Duration]time.Duration{
+		&cfg.Interval: 5 * time.Second, &cfg.IntervalFast: 100 * time.Millisecond, &cfg.Timeout: time.Second,
+	} {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	cfg.IntervalFast = min(cfg.IntervalFast, cfg.Interval)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Explain == nil {
+		cfg.Explain = func(error) Problem { return ProblemOther }
+	}
+}
+
 // Snapshot returns the newest snapshot; nil before the first [Monitor.Discover] succeeded.
 func (m *Monitor) Snapshot() *Snapshot { return m.snapshot.Load() }
 
-// Connections returns how many connections the monitor has open.
+// Connections returns how many connections the monitor has open: 1 while all is well.
 func (m *Monitor) Connections() int { return int(m.open.Load()) }
 
 // Discover finds the cluster, the first time, and returns its snapshot, which may
@@ -135,48 +158,95 @@ func (m *Monitor) Discover(ctx context.Context) (*Snapshot, error) {
 	m.mu.Unlock()
 	select {
 	case <-f.done:
-		return m.snapshot.Load(), f.err
+		return f.snapshot, f.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		if ctx.Err() == context.Canceled {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("failoverproxy: no answer yet from %s: %w", strings.Join(m.cfg.Seeds, ", "), ctx.Err())
 	}
 }
 
-// fly runs a discovery. When it succeeded, the hooks have heard of the cluster before
-// its callers go on.
+// fly runs a discovery and starts everything when it succeeded. The hooks have heard
+// of the cluster before those who wait for the discovery go on.
 func (m *Monitor) fly(f *flight) {
 	defer close(f.done)
-	first, err := m.discover(m.ctx)
+	d, err := m.discover()
 	m.mu.Lock()
 	m.flight = nil
 	if err == nil && m.closed {
-		first.conn.close()
+		d.link.close()
 		err = errClosed
 	}
-	if f.err = err; err != nil {
+	if err != nil {
+		f.err = err
 		m.mu.Unlock()
 		return
 	}
-	m.provider.Store(&first.provider)
-	m.publishLocked(first.snapshot, observation{kind: answered, id: first.report.ID, addr: first.addr, report: first.report})
+	m.provider.Store(&d.choice.provider)
+	m.publishLocked(first(d.choice.provider.Name(), d.choice.provider.Members()), d.observation(), d.choice.announce()...)
+	f.snapshot = m.snapshot.Load()
 	m.mu.Unlock()
 	m.tell()
 	m.runs.Go(m.herald)
-	m.runs.Go(func() { m.watch(first) })
+	m.runs.Go(func() { m.watch(d) })
 }
 
 // Suspect says that a fault was met on an instance, by somebody who chose it by a
 // snapshot of that epoch. If the instance is up and has not changed since, it is
-// unusable when Suspect returns, and stays so until it has answered a probe.
+// unusable when Suspect returns, and stays so until it has answered a probe. Hooks
+// are told a moment later. To report the same again and again costs next to nothing.
 func (m *Monitor) Suspect(id string, epoch uint64, reason Reason) {
-	m.observe(observation{kind: suspected, id: id, epoch: epoch, reason: reason})
-	select {
-	case m.wake <- struct{}{}:
-	default:
+	if !m.Snapshot().Lookup(id).relevant(epoch, reason) {
+		return
 	}
+	m.observe(observation{kind: suspected, id: id, epoch: epoch, reason: reason})
+	m.rouse()
+}
+
+// Probe asks an instance over a fresh connection, within ctx and the probe's timeout.
+// If it does not answer it is down when Probe returns the error. Any answer of its
+// server, even that there are too many connections, is a sign of life and no
+// error. An answer ends no doubt: that is for the monitor's own probes to do. If ctx
+// ends first its error is returned and nothing is concluded.
+func (m *Monitor) Probe(ctx context.Context, id string) error {
+	in := m.Snapshot().Lookup(id)
+	if in == nil {
+		return fmt.Errorf("failoverproxy: %s is no instance of the cluster", shownAddr(id))
+	}
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return errClosed
+	}
+	m.runs.Add(1)
+	m.mu.Unlock()
+	defer m.runs.Done()
+
+	bounded, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(m.ctx, cancel)()
+	a := attempt{id: id, addr: in.Addr}
+	a.run(bounded, m)
+	a.link.close()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case m.ctx.Err() != nil:
+		return errClosed
+	case a.err != nil && m.cfg.Explain(a.err) != ProblemOther:
+		return nil
+	}
+	o := a.observation()
+	o.aside = true
+	m.observe(o)
+	m.rouse()
+	return a.err
 }
 
 // Verify lets the server at the other end of conn say who it is. It returns
-// [ErrIdentity], wrapped, if that is not the instance id in that role.
+// [ErrIdentity], wrapped, if that is not the instance id in that role. Where the
+// provider cannot tell it asks nothing and returns nil.
 func (m *Monitor) Verify(ctx context.Context, conn Conn, id string, role Role) error {
 	p := m.provider.Load()
 	if p == nil {
@@ -184,20 +254,20 @@ func (m *Monitor) Verify(ctx context.Context, conn Conn, id string, role Role) e
 	}
 	in := m.Snapshot().Lookup(id)
 	if in == nil {
-		return fmt.Errorf("failoverproxy: %w: %s is no member of the cluster any more", ErrIdentity, id)
+		return fmt.Errorf("failoverproxy: %w: %s is no instance of the cluster any more", ErrIdentity, shownAddr(id))
 	}
 	gotID, gotRole, err := (*p).Identify(ctx, conn, in.Addr)
 	if err != nil {
 		return err
 	}
 	if gotID != "" && (gotID != id || gotRole != role) {
-		return fmt.Errorf("failoverproxy: %w: %s of %s is %.63q, %s", ErrIdentity, role, id, gotID, gotRole)
+		return fmt.Errorf("failoverproxy: %w: wanted %s as %s, found %s as %s", ErrIdentity, id, role, shownID(gotID), gotRole)
 	}
 	return nil
 }
 
-// Close stops the monitor and waits until everything that it started has ended.
-// Closing twice is fine.
+// Close stops the monitor, closes its connections and waits until everything that it
+// started has ended. Closing twice is fine.
 func (m *Monitor) Close() {
 	m.mu.Lock()
 	m.closed = true
@@ -206,80 +276,31 @@ func (m *Monitor) Close() {
 	m.runs.Wait()
 }
 
-// ticket draws the number that orders a probe among suspicions.
-func (m *Monitor) ticket() uint64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.tickets++
-	return m.tickets
-}
-
 // observe makes the next snapshot and has the hooks told.
 func (m *Monitor) observe(o observation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.snapshot.Load(); s != nil {
-		m.publishLocked(s, o)
-	}
+	m.publishLocked(m.snapshot.Load(), o)
 }
 
-func (m *Monitor) publishLocked(s *Snapshot, o observation) {
-	if o.kind == suspected {
-		m.tickets++
-		o.ticket = m.tickets
-	}
+func (m *Monitor) publishLocked(s *Snapshot, o observation, before ...Event) {
+	o.now = m.tickets.Add(1)
 	next, events := step(s, o)
 	if next == s {
 		return
 	}
 	old := m.snapshot.Swap(next)
-	m.changes = append(m.changes, change{old: old, new: next, events: events})
+	if next.Version != s.Version {
+		m.tellLocked(change{old: old, new: next, events: append(before, events...)})
+	}
+}
+
+// rouse has the watcher look at the snapshot now.
+func (m *Monitor) rouse() {
 	select {
-	case m.news <- struct{}{}:
+	case m.wake <- struct{}{}:
 	default:
 	}
-}
-
-// herald tells the log and the hooks, in order.
-func (m *Monitor) herald() {
-	for {
-		select {
-		case <-m.ctx.Done():
-			return
-		case <-m.news:
-			m.tell()
-		}
-	}
-}
-
-func (m *Monitor) tell() {
-	m.mu.Lock()
-	changes := m.changes
-	m.changes = nil
-	m.mu.Unlock()
-	for _, c := range changes {
-		for _, e := range c.events {
-			m.log(e, c.new)
-		}
-		if f := m.cfg.Hooks.SnapshotChanged; f != nil {
-			f(c.old, c.new, c.events)
-		}
-	}
-}
-
-func (m *Monitor) log(e Event, s *Snapshot) {
-	level := slog.LevelInfo
-	if e.Kind == InstanceDown || e.Kind == WriterLost {
-		level = slog.LevelWarn
-	}
-	attributes := []slog.Attr{slog.String("instance", e.Instance), slog.Uint64("epoch", s.Epoch)}
-	if e.Kind == InstanceSuspected {
-		attributes = append(attributes, slog.String("reason", e.Reason.String()))
-	}
-	if e.Cause != nil {
-		attributes = append(attributes, slog.String("error", e.Cause.Error()))
-	}
-	m.cfg.Logger.LogAttrs(m.ctx, level, "failoverproxy: "+e.Kind.String(), attributes...)
 }
 
 // jittered varies an interval by ±10 %, so that many processes do not poll in step.

@@ -1,281 +1,431 @@
 package topology
 
 import (
-	"context"
-	"errors"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// story records what the hooks told.
-type story struct {
-	mu     sync.Mutex
-	events []EventKind
-	last   *Snapshot
-	broken string
-}
-
-func (s *story) hooks() Hooks {
-	return Hooks{SnapshotChanged: func(old, new *Snapshot, events []Event) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.last != nil && old != s.last {
-			s.broken = "a change was told out of order"
+func TestDiscoverAndSteadyPoll(t *testing.T) {
+	c := newCluster("a", "b", "c")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		if w.Snapshot() != nil || len(c.dials()) != 0 {
+			t.Fatal("something ran before Discover")
 		}
-		s.last = new
-		for _, e := range events {
-			s.events = append(s.events, e.Kind)
+		s := w.discover(t)
+		w.expect(t, "epoch 1: a writer up, b reader up, c reader up")
+		if b := s.Lookup("b"); !b.LagKnown || b.Lag != 12500*time.Microsecond || b.CPU != 3.25 || b.Addr != "b"+domain {
+			t.Errorf("%+v", b)
 		}
-	}}
-}
-
-func (s *story) told(kind EventKind) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Contains(s.events, kind)
-}
-
-// until waits in fake time, in small steps, for a condition; it returns how long it took.
-func until(t *testing.T, what string, condition func() bool) time.Duration {
-	t.Helper()
-	start := time.Now()
-	for !condition() {
-		if time.Since(start) > time.Minute {
-			t.Fatalf("never: %s", what)
+		if s.Provider != "aurora" || s.Writer().ID != "a" || s.LastWriter() != "a" || s.Writer().Verified == 0 {
+			t.Errorf("%+v", s)
 		}
-		time.Sleep(time.Millisecond)
-		synctest.Wait()
-	}
-	return time.Since(start)
+		if got := c.look("a").queries; !slices.Equal(got, []string{autoQuery, auroraQuery}) {
+			t.Errorf("discovery asked %q", got)
+		}
+		w.steady(t, "a")
+		pass(10 * time.Minute)
+		w.steady(t, "a")
+		if n := len(c.dials()); n != 1 {
+			t.Errorf("%d dials in ten quiet minutes: %q", n, c.dials())
+		}
+		if polls := len(c.look("a").at) - 2; polls < 109 || polls > 133 {
+			t.Errorf("%d polls in ten minutes, want 120 ±10 %%", polls)
+		}
+		at := c.look("a").at[2:]
+		if d1, d2 := at[1].Sub(at[0]), at[2].Sub(at[1]); d1 == d2 {
+			t.Errorf("no jitter: %s, %s", d1, d2)
+		}
+		if s := w.Snapshot(); s.Epoch != 1 {
+			t.Errorf("%s", s)
+		}
+		contains(t, w.log(), "topology chosen", "aurora: server is Aurora 3.08.2", "writer changed")
+	})
 }
 
-func TestMonitor(t *testing.T) {
-	for name, test := range map[string]func(t *testing.T, c *cluster, m *Monitor, s *story){
-		"steady: one connection, one question an interval": func(t *testing.T, c *cluster, m *Monitor, _ *story) {
-			time.Sleep(time.Minute)
-			if n := c.connections(); n != 1 || m.Connections() != 1 {
-				t.Errorf("%d connections, %d by its own count", n, m.Connections())
+func TestWriterKilled(t *testing.T) {
+	c := newCluster("a", "b", "c")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		pass(7 * time.Second)
+		w.told()
+		c.set("a", refusing)
+		w.Suspect("a", 1, ReasonConnectionLost)
+		if s := w.Snapshot(); s.Writer() != nil || s.Lookup("a").State != StateSuspect {
+			t.Fatalf("usable after Suspect: %s", s)
+		}
+		w.expect(t, "epoch 2: a writer down, b reader up, c reader up")
+		pass(3 * time.Second)
+		if n := w.Connections(); n != 2 {
+			t.Errorf("%d connections while there is no writer, want one for each that answers", n)
+		}
+		w.expect(t, "epoch 2: a writer down, b reader up, c reader up")
+		c.promote("b")
+		pass(100 * time.Millisecond)
+		w.expect(t, "epoch 3: a reader down, b writer up, c reader up")
+		w.steady(t, "b")
+		got := w.told()
+		if want := []string{
+			"instance suspected: a (connection lost)", "writer lost: a", "instance down: a (connection refused)", "writer changed: b",
+		}; !slices.Equal(got, want) {
+			t.Errorf("events %q\nwant %q", got, want)
+		}
+		// The old writer is asked at the slow pace, and comes back as a reader.
+		before := c.look("a").dials
+		pass(30 * time.Second)
+		if n := c.look("a").dials - before; n < 5 || n > 7 {
+			t.Errorf("%d dials in 30 s to an instance that is down, want one every 5 s", n)
+		}
+		c.rejoin("a")
+		pass(6 * time.Second)
+		w.expect(t, "epoch 3: a reader up, b writer up, c reader up")
+		w.steady(t, "b")
+	})
+}
+
+func TestFastPolling(t *testing.T) {
+	c := newCluster("a", "b", "c")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.set("a", refusing)
+		for range 50 { // many statements meet the fault: one flight
+			w.Suspect("a", 1, ReasonConnectionLost)
+			w.Suspect("a", 1, ReasonConnect)
+		}
+		pass(2 * time.Second)
+		for _, id := range []string{"b", "c"} {
+			if n := len(c.look(id).at); n < 20 || n > 22 {
+				t.Errorf("%d polls of %s in 2 s, want one every 100 ms", n, id)
 			}
-			if q := c.count(c.queries, auroraQuery); q < 11 || q > 16 {
-				t.Errorf("%d polls in a minute", q)
+			if n := c.look(id).dials; n != 1 {
+				t.Errorf("%d dials to %s: its connection is to be kept while polling is fast", n, id)
 			}
-			if c.count(c.queries, autoQuery) != 1 {
-				t.Errorf("%d questions to decide", c.count(c.queries, autoQuery))
-			}
-		},
-		"killed and promoted": func(t *testing.T, c *cluster, m *Monitor, s *story) {
-			c.change(func() { c.down["i-1"] = true; c.writer = "" })
-			m.Suspect("i-1", 1, ReasonConnectionLost)
-			if m.Snapshot().Writer() != nil {
-				t.Error("the suspect is usable")
-			}
-			time.Sleep(3 * time.Second)
-			c.change(func() { c.writer = "i-2" })
-			took := until(t, "i-2 is the writer", func() bool { w := m.Snapshot().Writer(); return w != nil && w.ID == "i-2" })
-			if took > 101*time.Millisecond {
-				t.Errorf("took %s", took)
-			}
-			until(t, "the other connections are closed", func() bool { return c.connections() == 1 })
-			for _, id := range []string{"i-2", "i-3"} {
-				if most := c.count(c.most, id); most > 1 {
-					t.Errorf("%d connections to %s at a time", most, id)
-				}
-			}
-			if in := m.Snapshot().Lookup("i-1"); in.State != StateDown {
-				t.Errorf("i-1 is %s", in.State)
-			}
-			c.change(func() { delete(c.down, "i-1") })
-			until(t, "i-1 is back", func() bool { return m.Snapshot().Lookup("i-1").State == StateUp })
-			if !s.told(WriterChanged) || !s.told(InstanceDown) || s.broken != "" {
-				t.Errorf("told %v %s", s.events, s.broken)
-			}
-		},
-		"a frozen instance delays nobody": func(t *testing.T, c *cluster, m *Monitor, _ *story) {
-			c.change(func() { c.frozen["i-1"] = true; c.writer = "i-3" })
-			m.Suspect("i-1", 1, ReasonSilence)
-			took := until(t, "i-3 is the writer", func() bool { w := m.Snapshot().Writer(); return w != nil && w.ID == "i-3" })
-			if took > 10*time.Millisecond {
-				t.Errorf("took %s", took)
-			}
-			took = until(t, "i-1 is down", func() bool { return m.Snapshot().Lookup("i-1").State == StateDown })
-			if took > time.Second+10*time.Millisecond {
-				t.Errorf("took %s", took)
-			}
-		},
-		"a dropped connection of the monitor's own is no failover": func(t *testing.T, c *cluster, m *Monitor, s *story) {
-			c.change(func() { c.down["i-1"] = true }) // its connection notices at the next poll only
-			c.change(func() { delete(c.down, "i-1") })
-			before := c.count(c.dials, "i-1")
-			c.change(func() { c.frozen["i-1"] = true })
-			time.Sleep(5500 * time.Millisecond) // a poll begins and waits
-			c.change(func() { delete(c.frozen, "i-1") })
-			time.Sleep(20 * time.Second)
-			if m.Snapshot().Epoch != 1 || s.told(WriterLost) {
-				t.Errorf("%s, dials before %d, after %d", m.Snapshot(), before, c.count(c.dials, "i-1"))
-			}
-		},
-		"a false alarm is over after one probe": func(t *testing.T, c *cluster, m *Monitor, _ *story) {
-			m.Suspect("i-1", 1, ReasonConnectionLost)
-			if took := until(t, "it is up", func() bool { return m.Snapshot().Writer() != nil }); took > 2*time.Millisecond {
-				t.Errorf("took %s", took)
-			}
-			if m.Snapshot().Epoch != 1 {
-				t.Error("epoch changed")
-			}
-			until(t, "one connection", func() bool { return c.connections() == 1 })
-		},
-		"a storm of suspicions is no storm of probes": func(t *testing.T, c *cluster, m *Monitor, _ *story) {
-			c.change(func() { c.down["i-1"] = true; c.writer = "" })
-			before := c.count(c.dials, "i-1")
-			for range 1000 {
-				m.Suspect("i-1", 1, ReasonConnect)
-				time.Sleep(time.Millisecond)
-			}
-			if n := c.count(c.dials, "i-1") - before; n > 12 {
-				t.Errorf("%d dials in a second", n)
-			}
-		},
-		"a switchover without traffic is seen by the steady poll": func(t *testing.T, c *cluster, m *Monitor, _ *story) {
-			c.change(func() { c.writer = "i-2" })
-			took := until(t, "i-2 is the writer", func() bool { w := m.Snapshot().Writer(); return w != nil && w.ID == "i-2" })
-			if took > 5600*time.Millisecond {
-				t.Errorf("took %s", took)
-			}
-		},
-		"verify": func(t *testing.T, c *cluster, m *Monitor, _ *story) {
-			conn, err := c.dial(t.Context(), "i-2"+domain)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			if err := m.Verify(t.Context(), conn, "i-2", Reader); err != nil {
-				t.Error(err)
-			}
-			for id, role := range map[string]Role{"i-1": Writer, "i-2": Writer, "gone": Reader} {
-				if err := m.Verify(t.Context(), conn, id, role); !errors.Is(err, ErrIdentity) {
-					t.Errorf("%s as %s: %v", id, role, err)
-				}
-			}
-		},
-	} {
+		}
+		if n := c.look("a").dials; n < 20 || n > 23 {
+			t.Errorf("%d dials to the dead writer in 2 s, want one every 100 ms", n)
+		}
+	})
+}
+
+func TestConnectionLostIsNoFailover(t *testing.T) {
+	c := newCluster("a", "b")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		w.told()
+		w.Suspect("a", 1, ReasonConnectionLost)
+		if w.Snapshot().Writer() != nil {
+			t.Fatal("a suspect is usable")
+		}
+		w.expect(t, "epoch 1: a writer up, b reader up") // at once: no time has passed
+		if got := w.told(); !slices.Equal(got, []string{
+			"instance suspected: a (connection lost)", "writer lost: a", "instance up: a", "writer back: a",
+		}) {
+			t.Errorf("events %q", got)
+		}
+		w.steady(t, "a")
+	})
+}
+
+func TestMonitorConnectionDropped(t *testing.T) {
+	c := newCluster("a", "b")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		w.told()
+		// Reset between two polls, healthy again when asked.
+		c.set("a", stuck)
+		pass(20 * time.Second)
+		w.expect(t, "epoch 1: a writer up, b reader up")
+		if got := w.told(); len(got) != 0 {
+			t.Errorf("events %q", got)
+		}
+		if n := c.look("a").dials; n != 2 {
+			t.Errorf("%d dials, want a second one when the first connection was dead", n)
+		}
+		w.steady(t, "a")
+	})
+}
+
+func TestSilence(t *testing.T) {
+	for name, m := range map[string]mode{"frozen": silent, "established connections frozen": stuck} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, s := newCluster(t), &story{}
-				m := c.monitor(s.hooks())
-				defer m.Close()
-				if _, err := m.Discover(t.Context()); err != nil {
-					t.Fatal(err)
+			c := newCluster("a", "b", "c")
+			bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+				w.discover(t)
+				c.set("a", m)
+				w.Suspect("a", 1, ReasonSilence)
+				pass(990 * time.Millisecond)
+				if n := len(c.look("b").at); n < 9 && m == silent {
+					t.Errorf("%d polls of b: the frozen writer delays the others", n)
 				}
-				if w := m.Snapshot().Writer(); w == nil || w.ID != "i-1" || w.Addr != "i-1"+domain {
-					t.Fatalf("found %s", m.Snapshot())
+				pass(20 * time.Millisecond)
+				if m == stuck {
+					w.expect(t, "epoch 1: a writer up, b reader up, c reader up")
+					return
 				}
-				synctest.Wait()
-				test(t, c, m, s)
-				m.Close()
-				if n := c.connections(); n != 0 {
-					t.Errorf("%d connections are left", n)
-				}
+				w.expect(t, "epoch 2: a writer down, b reader up, c reader up")
+				c.promote("c")
+				pass(100 * time.Millisecond)
+				w.expect(t, "epoch 3: a reader down, b reader up, c writer up")
+				pass(time.Second) // what was being asked of a
+				w.steady(t, "c")
 			})
 		})
 	}
 }
 
-func TestDiscover(t *testing.T) {
-	for name, test := range map[string]func(t *testing.T, c *cluster){
-		"through a reader": func(t *testing.T, c *cluster) {
-			c.seeds[endpoint] = "i-3"
-			m := c.monitor(Hooks{})
-			defer m.Close()
-			if s, err := m.Discover(t.Context()); err != nil || s.Writer() != nil {
-				t.Fatal(s, err)
-			}
-			until(t, "the writer is found", func() bool { return m.Snapshot().Writer() != nil })
-		},
-		"refused, and fine the next time": func(t *testing.T, c *cluster) {
-			c.down["i-1"] = true
-			m := c.monitor(Hooks{})
-			defer m.Close()
-			if _, err := m.Discover(t.Context()); !errors.Is(err, errRefused) {
-				t.Errorf("got %v", err)
-			}
-			c.change(func() { delete(c.down, "i-1") })
-			if _, err := m.Discover(t.Context()); err != nil {
-				t.Error(err)
-			}
-		},
-		"one attempt for all who ask, each within its own time": func(t *testing.T, c *cluster) {
-			c.frozen["i-1"] = true
-			m := c.monitor(Hooks{})
-			defer m.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			for range 10 {
-				if _, err := m.Discover(ctx); !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("got %v", err)
-				}
-			}
-			if c.count(c.dials, "i-1") != 1 {
-				t.Errorf("%d dials", c.count(c.dials, "i-1"))
-			}
-		},
-		"no Aurora": func(t *testing.T, c *cluster) {
-			c.aurora = false
-			m := c.monitor(Hooks{})
-			defer m.Close()
-			s, err := m.Discover(t.Context())
-			if err != nil || s.Provider != "static" || s.Writer() == nil || s.Writer().Addr != endpoint {
-				t.Fatal(s, err)
-			}
-		},
-		"Aurora whose table may not be read": func(t *testing.T, c *cluster) {
-			c.denied = true
-			m := c.monitor(Hooks{})
-			defer m.Close()
-			s, err := m.Discover(t.Context())
-			if err != nil || s.Provider != "static" {
-				t.Fatal(s, err)
-			}
-		},
-		"closed": func(t *testing.T, c *cluster) {
-			m := c.monitor(Hooks{})
-			m.Close()
-			m.Close()
-			if _, err := m.Discover(t.Context()); err == nil {
-				t.Error("no error")
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { test(t, newCluster(t)) })
-		})
-	}
+func TestAnOldConnectionIsNoProof(t *testing.T) {
+	// Nobody gets in any more, but the monitor's own connection still works.
+	c := newCluster("a", "b")
+	bubble(t, c, Config{Seeds: []string{"a" + domain}}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.set("a", barred)
+		w.Suspect("a", 1, ReasonConnect)
+		w.expect(t, "epoch 2: a writer down, b reader up")
+	})
 }
 
-func TestInstanceHost(t *testing.T) {
-	for host, want := range map[string]string{
-		"c.cluster-abc.eu-west-1.rds.amazonaws.com":        "?.abc.eu-west-1.rds.amazonaws.com",
-		"c.cluster-ro-abc.eu-west-1.rds.amazonaws.com":     "?.abc.eu-west-1.rds.amazonaws.com",
-		"c.cluster-custom-abc.eu-west-1.rds.amazonaws.com": "?.abc.eu-west-1.rds.amazonaws.com",
-		"i.abc.eu-west-1.rds.amazonaws.com":                "?.abc.eu-west-1.rds.amazonaws.com",
-		"c.cluster-abc.cn-north-1.rds.amazonaws.com.cn":    "?.abc.cn-north-1.rds.amazonaws.com.cn",
-		"C.CLUSTER-ABC.eu-west-1.rds.amazonaws.com.":       "?.abc.eu-west-1.rds.amazonaws.com",
-		"db.example.com": "",
-		"127.0.0.1":      "",
-		"c.cluster-abc.eu-west-1.rds.amazonaws.com.example.org": "",
-	} {
-		if got := instanceHost(host); got != want {
-			t.Errorf("%s: got %q, want %q", host, got, want)
+func TestDeadInstanceIsLeftAloneWhileOthersAreDoubted(t *testing.T) {
+	c := newCluster("a", "b", "c")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.set("c", refusing)
+		w.Suspect("c", 1, ReasonConnect)
+		pass(time.Second)
+		before := c.look("c").dials
+		for range 100 {
+			w.Suspect("b", 1, ReasonConnectionLost)
+			pass(100 * time.Millisecond)
 		}
-	}
+		if n := c.look("c").dials - before; n < 1 || n > 3 {
+			t.Errorf("%d dials in 10 s to an instance that is down while there is a writer", n)
+		}
+	})
 }
 
-func TestHostileIDs(t *testing.T) {
-	for _, id := range []string{"", "a b", "a.evil.example", "a'b", "a\nb", "a/b", "a:1", "?", string(make([]byte, 10000))} {
-		if validID(id) {
-			t.Errorf("%.20q is taken for an instance's id", id)
+func TestPromotedWhileTheOldWriterHangs(t *testing.T) {
+	c := newCluster("a", "b")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.set("a", silent)
+		w.Suspect("a", 1, ReasonSilence)
+		pass(350 * time.Millisecond)
+		c.promote("b")
+		pass(100 * time.Millisecond)
+		w.expect(t, "epoch 2: a reader suspect, b writer up")
+		pass(600 * time.Millisecond)
+		w.expect(t, "epoch 2: a reader down, b writer up")
+		w.steady(t, "b")
+	})
+}
+
+func TestDoubtOvertakesAPollThatHangs(t *testing.T) {
+	c := newCluster("a", "b")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.set("a", silent)
+		for len(c.look("a").at) == 2 {
+			pass(10 * time.Millisecond) // until the steady poll has begun and hangs
 		}
-	}
+		pass(500 * time.Millisecond)
+		w.Suspect("a", 1, ReasonSilence)
+		pass(1001 * time.Millisecond) // not the rest of that poll, and then some
+		w.expect(t, "epoch 2: a writer down, b reader up")
+	})
+}
+
+func TestSwitchoverWithoutTraffic(t *testing.T) {
+	c := newCluster("a", "b", "c")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.promote("b") // a stays, as a reader, and so do its connections
+		pass(5600 * time.Millisecond)
+		w.expect(t, "epoch 3: a reader up, b writer up, c reader up")
+		w.steady(t, "b")
+	})
+}
+
+func TestOldWriterBelievesItself(t *testing.T) {
+	c := newCluster("a", "b", "c")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.set("a", refusing)
+		w.Suspect("a", 1, ReasonConnectionLost)
+		pass(time.Second)
+		c.promote("b")
+		pass(100 * time.Millisecond)
+		w.expect(t, "epoch 3: a reader down, b writer up, c reader up")
+		c.do("a", func(s *server) { s.mode, s.believes, s.master = healthy, true, false })
+		pass(6 * time.Second)
+		w.expect(t, "epoch 3: a unknown up, b writer up, c reader up")
+		for range 20 {
+			w.Suspect("b", 3, ReasonConnectionLost) // all are asked, a among them
+			pass(200 * time.Millisecond)
+			w.expect(t, "epoch 3: a unknown up, b writer up, c reader up")
+		}
+		w.told()
+		pass(time.Minute)
+		if got := w.told(); len(got) != 0 {
+			t.Errorf("events %q", got)
+		}
+		c.rejoin("a")
+		pass(6 * time.Second)
+		w.expect(t, "epoch 3: a reader up, b writer up, c reader up")
+		w.steady(t, "b")
+	})
+}
+
+func TestSingleInstanceRestarts(t *testing.T) {
+	c := newCluster("a")
+	bubble(t, c, Config{Seeds: []string{"a" + domain}}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.set("a", refusing)
+		w.Suspect("a", 1, ReasonConnectionLost)
+		pass(8 * time.Second)
+		w.expect(t, "epoch 2: a writer down")
+		c.set("a", healthy)
+		pass(100 * time.Millisecond)
+		w.expect(t, "epoch 3: a writer up")
+		w.steady(t, "a")
+	})
+}
+
+func TestReaderLostAndBack(t *testing.T) {
+	c := newCluster("a", "b", "c")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.set("c", silent)
+		w.Suspect("c", 1, ReasonSilence)
+		if w.Snapshot().Writer() == nil {
+			t.Error("a reader's doubt took the writer")
+		}
+		pass(1001 * time.Millisecond)
+		w.expect(t, "epoch 1: a writer up, b reader up, c reader down")
+		pass(20 * time.Second)
+		w.expect(t, "epoch 1: a writer up, b reader up, c reader down")
+		c.set("c", healthy)
+		pass(6 * time.Second)
+		w.expect(t, "epoch 1: a writer up, b reader up, c reader up")
+		w.steady(t, "a")
+	})
+}
+
+func TestFlapping(t *testing.T) {
+	c := newCluster("a", "b", "c")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		for i := range 40 {
+			c.set("a", []mode{refusing, silent}[i%2])
+			w.Suspect("a", w.Snapshot().Epoch, Reason(i%5))
+			pass(time.Duration(i%7) * 170 * time.Millisecond)
+			c.set("a", healthy)
+			pass(1200 * time.Millisecond)
+			if s := w.Snapshot(); s.Writer() == nil || s.Writer().ID != "a" {
+				t.Fatalf("round %d: %s", i, s)
+			}
+		}
+		pass(10 * time.Second)
+		w.steady(t, "a")
+	})
+}
+
+func TestOldSuspicion(t *testing.T) {
+	c := newCluster("a", "b")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.Suspect("a", 1, ReasonConnectionLost) // before Discover: nothing
+		w.discover(t)
+		c.set("a", refusing)
+		w.Suspect("a", 1, ReasonConnectionLost)
+		pass(time.Second)
+		c.set("a", healthy)
+		pass(time.Second)
+		w.expect(t, "epoch 3: a writer up, b reader up")
+		w.Suspect("a", 2, ReasonConnectionLost)
+		w.Suspect("zz", 3, ReasonConnectionLost)
+		if w.Snapshot().Writer() == nil {
+			t.Error("a suspicion of an old epoch took the writer")
+		}
+	})
+}
+
+func TestClusterBackUnderOtherNames(t *testing.T) {
+	c := newCluster("a", "b")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.set("a", refusing)
+		c.set("b", refusing)
+		w.Suspect("a", 1, ReasonConnectionLost)
+		pass(2 * time.Minute)
+		w.expect(t, "epoch 2: a writer down, b reader down")
+		c.mu.Lock()
+		c.server("a").gone, c.server("b").gone = true, true
+		c.servers["x"+domain] = &server{id: "x", addr: "x" + domain, writer: true, master: true}
+		c.servers["y"+domain] = &server{id: "y", addr: "y" + domain}
+		c.names[endpoint] = "x" + domain
+		c.mu.Unlock()
+		pass(200 * time.Millisecond)
+		w.expect(t, "epoch 3: x writer up, y reader up")
+		w.steady(t, "x")
+		w.Suspect("x", 3, ReasonConnect) // over its own address from here on
+		w.expect(t, "epoch 3: x writer up, y reader up")
+		w.steady(t, "x")
+	})
+}
+
+func TestMembersComeAndGo(t *testing.T) {
+	c := newCluster("a", "b")
+	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		c.mu.Lock()
+		c.servers["d"+domain] = &server{id: "d", addr: "d" + domain}
+		c.server("b").gone = true
+		c.mu.Unlock()
+		pass(6 * time.Second)
+		w.expect(t, "epoch 2: a writer up, d reader up")
+		w.steady(t, "a")
+	})
+}
+
+func TestStaticHosts(t *testing.T) {
+	c := newCluster("a", "b", "c")
+	c.plain = true
+	c.servers["b"+domain].mode = refusing
+	seeds := []string{"a" + domain, "b" + domain, "c" + domain, "a" + domain}
+	bubble(t, c, Config{Seeds: seeds}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		const a, b, cc = "a" + domain, "b" + domain, "c" + domain
+		w.expect(t, "epoch 1: "+a+" writer up, "+b+" reader down, "+cc+" reader up")
+		w.steady(t, "a")
+		if q := c.look("a").queries; !slices.Equal(q, []string{autoQuery, readOnlyQuery}) {
+			t.Errorf("discovery asked %q", q)
+		}
+		contains(t, w.log(), "static: server is 10.11.6-MariaDB, which has no aurora_version")
+		c.set("b", healthy)
+		pass(6 * time.Second)
+		w.expect(t, "epoch 1: "+a+" writer up, "+b+" reader up, "+cc+" reader up")
+		c.do("a", func(s *server) { s.readOnly = true }) // demoted by somebody
+		pass(6 * time.Second)
+		w.expect(t, "epoch 2: "+a+" reader up, "+b+" reader up, "+cc+" reader up")
+		c.do("a", func(s *server) { s.readOnly = false })
+		pass(100 * time.Millisecond)
+		w.expect(t, "epoch 3: "+a+" writer up, "+b+" reader up, "+cc+" reader up")
+		w.steady(t, "a")
+	})
+}
+
+func TestStaticReadOnlyFromTheStart(t *testing.T) {
+	c := newCluster("a")
+	c.plain = true
+	c.servers["a"+domain].readOnly = true
+	bubble(t, c, Config{Provider: "static", Seeds: []string{"a" + domain}}, func(t *testing.T, w *watched) {
+		s := w.discover(t)
+		if s.Writer() == nil || !s.Writer().ReadOnly {
+			t.Fatalf("%s", s)
+		}
+		w.Suspect("a"+domain, 1, ReasonReadOnly)
+		synctest.Wait()
+		if w.Snapshot().Writer() == nil {
+			t.Error("its refusals are meant to reach the program")
+		}
+	})
 }

@@ -5,12 +5,12 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
 	"time"
 )
 
-// Conn is a connection of the wrapped driver to one instance.
+// Conn is a connection of the wrapped driver to one instance. If it has a method
+// Cut(), that is called before Close where the instance may not be there any more, or
+// while Close runs and takes too long, so that Close need not wait for a dead peer.
 type Conn interface {
 	QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error)
 	Close() error
@@ -21,7 +21,8 @@ type Conn interface {
 type Provider interface {
 	// Name is the provider's name in fpTopology.
 	Name() string
-	// Members are the instances known before any was asked, nil if none are.
+	// Members are the instances known before any was asked, nil if none are. Writer is
+	// set of the one that is to be it.
 	Members() []Member
 	// Probe asks the instance at addr, over conn, who it is and what it sees.
 	Probe(ctx context.Context, conn Conn, addr string) (Report, error)
@@ -32,123 +33,63 @@ type Provider interface {
 
 // Report is what an instance says of itself and of the cluster.
 type Report struct {
-	ID      string   // who answered
-	Role    Role     // what it claims to be; Unknown if it cannot tell
-	Members []Member // whom it sees; nil if it has no view
+	ID       string   // who answered
+	Addr     string   // its own address; "" is the one at which it was asked
+	Role     Role     // what it claims to be; Unknown if it cannot tell
+	ReadOnly bool     // it calls itself read-only
+	Members  []Member // whom it sees, itself among them; nil if it has no view
+	// Proof is the cluster's own time at which it was noted as the writer, in the
+	// view of its own; zero if it is not noted so or there is no such time.
+	Proof time.Time
+	// Ignored counts rows of the view that cannot be an instance's.
+	Ignored int
 }
 
 // Member is an instance as another one sees it.
 type Member struct {
 	ID, Addr string
-	Writer   bool      // seen as the writer; a hint whom to ask
+	Writer   bool      // seen as the writer; a hint whom to ask. One at most in a view
 	Updated  time.Time // the cluster's own time of the row; zero if it has none
 	Lag      time.Duration
 	LagKnown bool
-	CPU      float64
+	CPU      float64 // percent
 }
 
-// proof is the time at which the answering instance was the writer by its own view.
-func (r Report) proof() time.Time {
-	for _, m := range r.Members {
-		if m.ID == r.ID && m.Writer {
-			return m.Updated
-		}
-	}
-	return time.Time{}
-}
-
-// stamp is the time of the view: that of its newest row about a writer.
-func (r Report) stamp() time.Time {
-	var newest time.Time
-	for _, m := range r.Members {
-		if m.Writer && m.Updated.After(newest) {
-			newest = m.Updated
-		}
-	}
-	return newest
-}
-
-// Problem is what a probe's error means, as far as providers must know.
+// Problem is what a probe's error means, as far as this package must know.
 type Problem uint8
 
-// The problems.
+// The problems. Any but ProblemOther is a server's answer: whoever gives it is alive.
 const (
-	ProblemOther       Problem = iota
-	ProblemNoView              // the table or view that was asked for does not exist
-	ProblemDenied              // the user may not read it
-	ProblemCredentials         // user, password or database are refused
+	ProblemOther       Problem = iota // no answer, or none that a healthy server gives
+	ProblemNoView                     // the table or view that was asked for does not exist
+	ProblemDenied                     // the user may not read it
+	ProblemCredentials                // user, password or database are refused
+	ProblemBusy                       // too many connections, for the server or the user
 )
 
 // ErrIdentity: a connection led to another instance than it should have, or to one
 // in another role.
 var ErrIdentity = errors.New("address leads to another instance")
 
-// table is a small result: its cells as text.
-type table [][]cell
-
-type cell struct {
-	text string
-	time time.Time // with parseTime=true
-	null bool
-}
-
-// ask reads a whole result. Values come as bytes or, with parseTime=true, as times.
-func ask(ctx context.Context, conn Conn, query string) (t table, err error) {
-	rows, err := conn.QueryContext(ctx, query, nil)
-	if err != nil {
-		return nil, err
+// validID reports whether id can be an instance's identifier: letters, digits and
+// hyphens, at most 63, which is also what a host name's label may be (RFC 1123).
+// Anything else is never dialled, nor written anywhere.
+func validID(id string) bool {
+	if id == "" || len(id) > 63 || id[0] == '-' || id[len(id)-1] == '-' {
+		return false
 	}
-	defer func() {
-		if closeErr := rows.Close(); err == nil {
-			err = closeErr
+	for _, c := range []byte(id) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {
+			return false
 		}
-	}()
-	values := make([]driver.Value, len(rows.Columns()))
-	for {
-		switch err := rows.Next(values); {
-		case errors.Is(err, io.EOF):
-			return t, nil
-		case err != nil:
-			return nil, err
-		}
-		row := make([]cell, len(values))
-		for i, v := range values {
-			row[i] = toCell(v)
-		}
-		t = append(t, row)
 	}
+	return true
 }
 
-func toCell(v driver.Value) cell {
-	switch v := v.(type) {
-	case nil:
-		return cell{null: true}
-	case []byte:
-		return cell{text: string(v)}
-	case string:
-		return cell{text: v}
-	case time.Time:
-		return cell{time: v, text: v.Format(timeLayout)}
-	default:
-		return cell{text: fmt.Sprint(v)}
+// shownID is an id as it may be written into an error.
+func shownID(id string) string {
+	if !validID(id) {
+		return fmt.Sprintf("an impossible id of %d bytes", len(id))
 	}
+	return id
 }
-
-// timeLayout is DATETIME(6) in the text protocol; fewer or no decimals parse, too.
-const timeLayout = "2006-01-02 15:04:05.999999"
-
-func (c cell) timestamp() time.Time {
-	if !c.time.IsZero() {
-		return c.time
-	}
-	t, _ := time.Parse(timeLayout, c.text)
-	return t
-}
-
-func (c cell) number() (float64, bool) {
-	f, err := strconv.ParseFloat(c.text, 64)
-	return f, err == nil && !c.null
-}
-
-// on reports whether a system variable is on: 1 by SELECT, ON by SHOW.
-func (c cell) on() bool { return c.text == "1" || c.text == "ON" }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,16 +18,20 @@ type aurora struct {
 	explain func(error) Problem
 }
 
-// Columns of information_schema.replica_host_status are those of the Aurora MySQL
-// manual ("Aurora MySQL-specific information_schema tables").
+// The columns of information_schema.replica_host_status are those of the Aurora MySQL
+// reference, "Aurora MySQL-specific information_schema tables". The instance's own
+// name and role come with each row, so that one query answers everything.
 const (
+	auroraName = "aurora"
+	// A reader's copy of the table is old when the reader is behind; AWS says to ask the
+	// writer, and so does the monitor when there is one.
 	auroraView  = "information_schema.replica_host_status"
 	auroraQuery = "SELECT SERVER_ID, SESSION_ID, LAST_UPDATE_TIMESTAMP, REPLICA_LAG_IN_MILLISECONDS, CPU, " +
 		"@@aurora_server_id, @@innodb_read_only FROM " + auroraView
 	auroraIdentity = "SELECT @@aurora_server_id, @@innodb_read_only"
-	masterSession  = "MASTER_SESSION_ID"
-	// Rows of instances that are gone stay for a while; older ones than this, by the
-	// newest row's time, are ignored.
+	// masterSession is the SESSION_ID of the writer's row.
+	masterSession = "MASTER_SESSION_ID"
+	// rowLifetime: rows of instances that are gone stay for a while and get old.
 	rowLifetime = 3 * time.Minute
 )
 
@@ -47,124 +52,168 @@ func newAurora(cfg Config) (*aurora, error) {
 			pattern = instanceHost(host)
 		}
 	}
-	if pattern == "" {
-		return nil, fmt.Errorf("failoverproxy: the names of the cluster's instances cannot be derived from %s: "+
-			"set fpInstanceHost, such as ?.abc123.us-east-1.rds.amazonaws.com", strings.Join(cfg.Seeds, ", "))
-	}
-	if strings.Count(pattern, "?") != 1 {
-		return nil, fmt.Errorf("failoverproxy: fpInstanceHost %q: want exactly one ? in the place of the instance's id", pattern)
+	switch {
+	case pattern == "":
+		return nil, fmt.Errorf("failoverproxy: the host names of the cluster's instances cannot be derived from %s: "+
+			"set fpInstanceHost, for example to ?.abc123.us-east-1.rds.amazonaws.com", strings.Join(cfg.Seeds, ", "))
+	case strings.Count(pattern, "?") != 1:
+		return nil, fmt.Errorf("failoverproxy: fpInstanceHost %q: want exactly one ? in the place of the instance's id, "+
+			"as in ?.abc123.us-east-1.rds.amazonaws.com", cfg.InstanceHost)
+	case port == "":
+		port = "3306"
 	}
 	return &aurora{pattern: pattern, port: port, explain: cfg.Explain}, nil
 }
 
-// instanceHost derives the pattern of instances' host names from an Aurora endpoint:
-// NAME.cluster-ID.REGION.…, cluster-ro-, cluster-custom-, or an instance's own. ""
-// if host has none of these forms.
+// instanceHost derives the pattern of instances' host names from an endpoint of AWS:
+// the cluster's, its readers', a custom one or an instance's,
+//
+//	NAME.[cluster-|cluster-ro-|cluster-custom-]ID.REGION.rds.amazonaws.com
+//	NAME.[cluster-|cluster-ro-|cluster-custom-]ID.rds.REGION.amazonaws.com.cn (or REGION.rds)
+//
+// "" if host has none of these forms: a proxy's or a global database's endpoint, a
+// name of one's own.
 func instanceHost(host string) string {
-	lower := strings.ToLower(strings.TrimSuffix(host, "."))
-	if !strings.HasSuffix(lower, ".rds.amazonaws.com") && !strings.HasSuffix(lower, ".rds.amazonaws.com.cn") {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	labels := strings.Split(host, ".")
+	switch {
+	case len(labels) == 6 && labels[3] == "rds" && strings.HasSuffix(host, ".amazonaws.com"):
+	case len(labels) == 7 && (labels[2] == "rds" || labels[3] == "rds") && strings.HasSuffix(host, ".amazonaws.com.cn"):
+	default:
 		return ""
 	}
-	_, rest, ok := strings.Cut(lower, ".")
-	if !ok {
+	if slices.Contains(labels, "") || strings.HasPrefix(labels[1], "proxy-") || strings.HasPrefix(labels[1], "global-") {
 		return ""
 	}
 	for _, prefix := range []string{"cluster-ro-", "cluster-custom-", "cluster-"} {
-		if cut, found := strings.CutPrefix(rest, prefix); found {
-			return "?." + cut
+		if id, found := strings.CutPrefix(labels[1], prefix); found {
+			labels[1] = id
+			break
 		}
 	}
-	return "?." + rest
+	return "?." + strings.Join(labels[1:], ".")
 }
 
-func (*aurora) Name() string      { return "aurora" }
+func (*aurora) Name() string      { return auroraName }
 func (*aurora) Members() []Member { return nil }
 
-func (a *aurora) Probe(ctx context.Context, conn Conn, _ string) (Report, error) {
-	t, err := ask(ctx, conn, auroraQuery)
+func (a *aurora) Probe(ctx context.Context, conn Conn, addr string) (Report, error) {
+	t, err := ask(ctx, conn, auroraQuery, 7)
 	if err != nil {
-		return Report{}, a.wrap(err)
+		return Report{}, a.explained(err)
 	}
 	if len(t) == 0 {
-		return Report{}, errors.New("failoverproxy: " + auroraView + " is empty")
+		// Right after a start the table may be empty.
+		return a.alone(ctx, conn, addr)
 	}
-	r := Report{ID: t[0][5].text, Role: roleOf(t[0][6])}
-	var newest, master time.Time
+	r := Report{ID: t[0][5].text, Role: roleOf(t[0][6]), ReadOnly: t[0][6].on()}
+	if !validID(r.ID) {
+		return Report{}, impossibleID(r.ID)
+	}
+	r.Addr = a.addr(r.ID)
+	a.view(&r, t)
+	return r, nil
+}
+
+// alone is the report of an instance that sees nobody.
+func (a *aurora) alone(ctx context.Context, conn Conn, addr string) (Report, error) {
+	id, role, err := a.Identify(ctx, conn, addr)
+	if err != nil {
+		return Report{}, err
+	}
+	return Report{ID: id, Addr: a.addr(id), Role: role, ReadOnly: role == Reader}, nil
+}
+
+// view makes the report's members of the table's rows.
+func (a *aurora) view(r *Report, t table) {
+	var now, newest time.Time // of the answering instance's row; of the newest writer's
 	for _, row := range t {
 		at := row[2].timestamp()
-		if at.After(newest) {
-			newest = at
+		if row[0].text == r.ID {
+			now = later(now, at)
 		}
-		if row[1].text == masterSession && at.After(master) {
-			master = at
+		if row[1].text == masterSession {
+			newest = later(newest, at)
+		}
+	}
+	if now.IsZero() {
+		for _, row := range t {
+			now = later(now, row[2].timestamp())
 		}
 	}
 	for _, row := range t {
 		m := Member{ID: row[0].text, Updated: row[2].timestamp()}
-		if !validID(m.ID) || newest.Sub(m.Updated) > rowLifetime {
+		if !validID(m.ID) {
+			r.Ignored++
 			continue
 		}
-		// After a failover the old writer's row may still say so: the newest counts.
-		m.Writer = row[1].text == masterSession && m.Updated.Equal(master)
-		if lag, ok := row[3].number(); ok {
-			m.Lag, m.LagKnown = time.Duration(lag*float64(time.Millisecond)), true
+		// After a failover the old writer's row says the same for a while: the newest is
+		// right. Ages are taken by the table's own time, as no other is known to agree.
+		wrote := row[1].text == masterSession
+		m.Writer = wrote && m.Updated.Equal(newest) && !r.namesWriter()
+		if m.ID == r.ID && wrote {
+			r.Proof = m.Updated
 		}
+		if m.ID != r.ID && !m.Writer && now.Sub(m.Updated) > rowLifetime || r.has(m.ID) {
+			continue
+		}
+		m.Lag, m.LagKnown = row[3].milliseconds()
 		m.CPU, _ = row[4].number()
 		m.Addr = a.addr(m.ID)
 		r.Members = append(r.Members, m)
 	}
-	return r, nil
+}
+
+func (r *Report) has(id string) bool {
+	return slices.ContainsFunc(r.Members, func(m Member) bool { return m.ID == id })
+}
+
+func (r *Report) namesWriter() bool {
+	return slices.ContainsFunc(r.Members, func(m Member) bool { return m.Writer })
 }
 
 func (a *aurora) Identify(ctx context.Context, conn Conn, _ string) (string, Role, error) {
-	t, err := ask(ctx, conn, auroraIdentity)
+	row, err := askOne(ctx, conn, auroraIdentity, 2)
 	if err != nil {
 		return "", Unknown, err
 	}
-	if len(t) != 1 {
-		return "", Unknown, errors.New("failoverproxy: no answer to who the instance is")
+	if !validID(row[0].text) {
+		return "", Unknown, impossibleID(row[0].text)
 	}
-	return t[0][0].text, roleOf(t[0][1]), nil
+	return row[0].text, roleOf(row[1]), nil
+}
+
+func impossibleID(id string) error {
+	return errors.New("failoverproxy: the server gives itself " + shownID(id))
 }
 
 func roleOf(readOnly cell) Role {
-	if readOnly.null || readOnly.text == "" {
+	switch {
+	case !readOnly.known():
 		return Unknown
-	}
-	if readOnly.on() {
+	case readOnly.on():
 		return Reader
+	default:
+		return Writer
 	}
-	return Writer
 }
 
 func (a *aurora) addr(id string) string {
 	return net.JoinHostPort(strings.Replace(a.pattern, "?", id, 1), a.port)
 }
 
-// wrap says which grant or view is missing.
-func (a *aurora) wrap(err error) error {
+// explained says which grant or view is missing.
+func (a *aurora) explained(err error) error {
 	switch a.explain(err) {
 	case ProblemDenied:
-		return fmt.Errorf("failoverproxy: the user may not read %s: GRANT SELECT ON mysql.* or the rds_superuser_role, "+
-			"or set fpTopology=static: %w", auroraView, err)
+		return fmt.Errorf("failoverproxy: the user may not read %s: %s, or set fpTopology=static: %w", auroraView, auroraGrant, err)
 	case ProblemNoView:
-		return fmt.Errorf("failoverproxy: there is no %s, so this is not Aurora MySQL: set fpTopology=static: %w", auroraView, err)
+		return fmt.Errorf("failoverproxy: there is no %s, so this is not Aurora MySQL: set fpTopology=static, or auto: %w", auroraView, err)
 	default:
 		return err
 	}
 }
 
-// validID reports whether id can be an instance's identifier: letters, digits and
-// hyphens, at most 63, which is also what a host name's label may be. Anything else
-// is never dialled, nor written anywhere.
-func validID(id string) bool {
-	if id == "" || len(id) > 63 {
-		return false
-	}
-	for _, c := range []byte(id) {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
-}
+// auroraGrant is what reading the view may take beyond being able to log in. Which of
+// them a version of Aurora wants is in its own error, which follows.
+const auroraGrant = "it lacks GRANT SELECT on what the server's error names, or GRANT PROCESS, REPLICATION CLIENT ON *.*"

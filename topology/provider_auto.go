@@ -1,71 +1,88 @@
 package topology
 
-import (
-	"context"
-	"log/slog"
-)
+import "context"
 
-// autoQuery is the one question by which the kinds of clusters are told apart. The
-// pattern lists what later providers will want to know, too.
-const autoQuery = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('aurora_version', 'aurora_server_id', 'innodb_read_only', 'read_only', 'version')"
+// autoQuery is the one question by which the kinds of clusters are told apart.
+const autoQuery = "SHOW GLOBAL VARIABLES WHERE Variable_name IN " +
+	"('aurora_version', 'aurora_server_id', 'innodb_read_only', 'read_only', 'version', 'version_comment')"
 
-// choose returns the provider that cfg names or, for auto, the one that fits what the
-// server at the other end of conn says of itself; and what that server, which was asked
-// for at addr, sees of the cluster.
-func choose(ctx context.Context, cfg Config, conn Conn, addr string) (Provider, Report, error) {
+// choose returns the provider that cfg names or, for auto, the one that fits what
+// the server at the other end of conn says of itself; with that server's first report.
+func choose(ctx context.Context, cfg Config, conn Conn, addr string) (choice, error) {
+	var c choice
+	var err error
 	switch cfg.Provider {
 	case "aurora":
-		a, err := newAurora(cfg)
-		if err != nil {
-			return nil, Report{}, err
-		}
-		return probed(ctx, a, conn, addr)
+		c.provider, err = newAurora(cfg)
 	case "static":
-		return probed(ctx, newStatic(cfg), conn, addr)
+		c.provider = newStatic(cfg)
+	default:
+		return decide(ctx, cfg, conn, addr)
 	}
-	t, err := ask(ctx, conn, autoQuery)
 	if err != nil {
-		return nil, Report{}, err
+		return choice{}, err
 	}
-	variables := make(map[string]string)
-	for _, row := range t {
-		if len(row) == 2 {
-			variables[row[0].text] = row[1].text
-		}
-	}
-	return decide(ctx, cfg, conn, addr, variables)
+	c.why = "fpTopology says so"
+	c.report, err = c.provider.Probe(ctx, conn, addr)
+	return c, err
 }
 
-func probed(ctx context.Context, p Provider, conn Conn, addr string) (Provider, Report, error) {
-	r, err := p.Probe(ctx, conn, addr)
-	return p, r, err
+// choice is a provider and what led to it.
+type choice struct {
+	provider Provider
+	why      string
+	missing  error // why it is not the provider that would fit
+	report   Report
 }
 
 // decide is choose for auto.
-func decide(ctx context.Context, cfg Config, conn Conn, addr string, variables map[string]string) (Provider, Report, error) {
-	say := func(p Provider, why string) {
-		cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "failoverproxy: topology chosen",
-			slog.String("topology", p.Name()), slog.String("because", why), slog.String("server", variables["version"]))
+func decide(ctx context.Context, cfg Config, conn Conn, addr string) (choice, error) {
+	t, err := ask(ctx, conn, autoQuery, 2)
+	if err != nil {
+		return choice{}, err
 	}
-	why := "the server has no aurora_version"
-	if variables["aurora_version"] != "" || variables["aurora_server_id"] != "" {
-		a, err := newAurora(cfg)
-		if err != nil {
-			return nil, Report{}, err
-		}
-		r, err := a.Probe(ctx, conn, addr)
-		if err == nil {
-			say(a, "aurora_version "+variables["aurora_version"])
-			return a, r, nil
-		}
-		if p := cfg.Explain(err); p != ProblemDenied && p != ProblemNoView {
-			return nil, Report{}, err
-		}
-		cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "failoverproxy: this is Aurora, but its instances cannot be listed: failovers will be followed by the DSN's hosts alone",
-			slog.String("error", err.Error()))
-		why = "the status table cannot be read"
+	variables := make(map[string]cell)
+	for _, row := range t {
+		variables[row[0].text] = row[1]
 	}
+	version := shownVersion(variables)
 	s := newStatic(cfg)
-	say(s, why)
-	return probed(ctx, s, conn, addr)
+	readOnly := variables["read_only"].on() || variables["innodb_read_only"].on()
+	fallback := choice{provider: s, report: s.report(addr, readOnly)}
+	if !variables["aurora_version"].known() && !variables["aurora_server_id"].known() {
+		fallback.why = "server is " + version + ", which has no aurora_version"
+		return fallback, nil
+	}
+	a, err := newAurora(cfg)
+	if err != nil {
+		return choice{}, err
+	}
+	c := choice{provider: a, why: "server is Aurora " + clean(variables["aurora_version"].text, 40)}
+	c.report, err = a.Probe(ctx, conn, addr)
+	if err == nil {
+		return c, nil
+	}
+	if p := cfg.Explain(err); p == ProblemDenied || p == ProblemNoView {
+		fallback.why = c.why + ", but its instances cannot be listed"
+		fallback.missing = err
+		return fallback, nil
+	}
+	return choice{}, err
+}
+
+func shownVersion(variables map[string]cell) string {
+	v := clean(variables["version"].text, 80)
+	if c := variables["version_comment"]; c.known() {
+		v += " (" + clean(c.text, 80) + ")"
+	}
+	return v
+}
+
+// announce is the first thing that hooks and log are told.
+func (c choice) announce() []Event {
+	events := []Event{{Kind: ProviderChosen, Detail: c.provider.Name() + ": " + c.why}}
+	if c.missing != nil {
+		events = append(events, Event{Kind: Warning, Cause: c.missing, Detail: "a failover cannot be followed to hosts that the DSN does not name"})
+	}
+	return events
 }

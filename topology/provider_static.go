@@ -2,7 +2,6 @@ package topology
 
 import (
 	"context"
-	"errors"
 	"sync"
 )
 
@@ -11,49 +10,49 @@ type static struct {
 	seeds []string
 
 	mu      sync.Mutex
-	written map[string]bool // hosts that were seen to take writes
+	written bool // the first host was seen to take writes
 }
 
-const readOnlyQuery = "SELECT @@global.read_only"
+// innodb_read_only is what an Aurora reader has set; MySQL and MariaDB know both.
+const readOnlyQuery = "SELECT @@global.read_only, @@global.innodb_read_only"
 
-func newStatic(cfg Config) *static {
-	return &static{seeds: cfg.Seeds, written: make(map[string]bool)}
-}
+func newStatic(cfg Config) *static { return &static{seeds: cfg.Seeds} }
 
 func (*static) Name() string { return "static" }
 
 func (s *static) Members() []Member {
 	members := make([]Member, len(s.seeds))
 	for i, seed := range s.seeds {
-		members[i] = Member{ID: seed, Addr: seed}
+		members[i] = Member{ID: seed, Addr: seed, Writer: i == 0}
 	}
 	return members
 }
 
-// Probe asks the host whether it takes writes. A first host that was read-only from
-// the start is meant to be so, and the server's own errors say it to whoever writes;
-// one that took writes and does no longer is no writer until it does again.
+// Probe asks the host whether it takes writes.
 func (s *static) Probe(ctx context.Context, conn Conn, addr string) (Report, error) {
-	t, err := ask(ctx, conn, readOnlyQuery)
+	row, err := askOne(ctx, conn, readOnlyQuery, 2)
 	if err != nil {
 		return Report{}, err
 	}
-	if len(t) != 1 || len(t[0]) != 1 {
-		return Report{}, errors.New("failoverproxy: no answer to whether the server is read-only")
-	}
-	r := Report{ID: addr, Role: Reader}
+	return s.report(addr, row[0].on() || row[1].on()), nil
+}
+
+// report gives the host at addr the role that the DSN gives it. A first host that was
+// read-only from the start is meant to be so: who writes there gets the server's own
+// error. One that took writes and does no longer was demoted: it is no writer
+// until it takes them again.
+func (s *static) report(addr string, readOnly bool) Report {
+	r := Report{ID: addr, Role: Reader, ReadOnly: readOnly}
 	if addr != s.seeds[0] {
-		return r, nil
+		return r
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !t[0][0].on() {
-		s.written[addr] = true
-	} else if s.written[addr] {
-		return r, nil
+	s.written = s.written || !readOnly
+	if s.written == !readOnly {
+		r.Role = Writer
 	}
-	r.Role = Writer
-	return r, nil
+	return r
 }
 
 // Identify cannot tell: an address is all that a static instance is known by.

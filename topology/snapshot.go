@@ -11,7 +11,8 @@ import (
 // Role is what an instance is for.
 type Role uint8
 
-// The zero value says that an instance's role is not known.
+// The zero value says that an instance's role is not known, or that it claims to be
+// the writer and is not: it must not be used for anything.
 const (
 	Unknown Role = iota
 	Writer
@@ -35,8 +36,8 @@ type State uint8
 
 // The zero value says that nobody has asked it yet.
 const (
-	StateUnknown State = iota // never asked; others say that it is there
-	StateUp                   // answered, and nothing was heard against it since
+	StateUnknown State = iota // never asked, and nobody reports of it
+	StateUp                   // answered, or reported by the writer, and nothing heard against it since
 	StateSuspect              // a fault was met on it; a probe is to decide
 	StateDown                 // a probe failed
 )
@@ -57,8 +58,10 @@ func (s State) String() string {
 
 // Instance is one database server of the cluster, as of a snapshot.
 type Instance struct {
-	ID    string // the cluster's own name for it; its address under the static provider
-	Addr  string // host:port or a socket's path
+	// ID is the cluster's own name for it; its address under the static provider.
+	ID string
+	// Addr is host:port or a socket's path.
+	Addr  string
 	Role  Role
 	State State
 	// Lag is how far a reader is behind, as it was reported last; only if LagKnown.
@@ -66,20 +69,38 @@ type Instance struct {
 	LagKnown bool
 	// CPU is its load in percent as reported last; 0 if not known.
 	CPU float64
-	// Since is the epoch in which it last took its role, changed its address or came
-	// back. What was met in an earlier epoch says nothing about it.
+	// ReadOnly is whether it called itself read-only last; false before it was asked.
+	ReadOnly bool
+	// Since is the epoch in which it last took or lost a role, changed its address or
+	// came back. What was met in an earlier epoch says nothing about it.
 	Since uint64
+	// Verified is the ticket of the newest probe that it answered itself; 0 = none.
+	// Tickets order probes, by their beginning, and suspicions.
+	Verified uint64
 
-	verified  uint64    // ticket of the newest probe that it answered
-	suspected uint64    // ticket of the suspicion that is to be settled
-	proof     time.Time // the status table's time at which it was the writer last
+	reached bool      // its own address has led to it at least once
+	heard   uint64    // ticket of the newest probe that it answered anywhere
+	doubt   uint64    // ticket of the newest suspicion; only a later probe ends it
+	reasons reasonSet // met since it became a suspect
+	updated time.Time // the status table's time of its newest row
+
+	// What its claims to be the writer are weighed by: see claim.go.
+	term      uint64    // which reign it holds or held last; 0 = none that it has not ended itself
+	proof     time.Time // the status table's newest time at which it was named the writer
+	acceded   time.Time // proof with which its claim was believed last
+	named     time.Time // newest time at which a third instance named it the writer, since the last accession
+	claim     time.Time // time of its last claim that was not believed
+	pretends  bool      // its last answer was a claim that was not believed
+	contested bool      // it is the writer and must repeat its claim: another one claims, too
 }
 
 // Snapshot is an immutable view of the cluster. Nil is a valid snapshot of nothing.
 type Snapshot struct {
-	// Epoch grows on every change of writer or membership.
+	// Epoch grows on every change of writer or membership: another writer, the loss
+	// of one (it was found down or is a reader now; not a mere suspicion), one that is
+	// back after that, an instance more or less, another address.
 	Epoch uint64
-	// Version grows on every change that was published.
+	// Version grows on every change that hooks are told of.
 	Version uint64
 	// Provider is the name of the provider that found the cluster.
 	Provider string
@@ -87,8 +108,10 @@ type Snapshot struct {
 	Instances []Instance
 
 	writer     int       // index of the instance with the writer's role; -1 = none
-	lastWriter string    // ID of the newest instance that had it
-	view       time.Time // the status table's time of the newest view taken over
+	lastWriter string    // ID of the newest instance that was the usable writer
+	terms      uint64    // reigns counted so far
+	view       time.Time // the status table's time of the newest list of instances
+	hinted     time.Time // the status table's time of the newest hint that was followed
 }
 
 // Writer returns the usable writer: it has the role and is up. Nil if there is none.
@@ -99,7 +122,8 @@ func (s *Snapshot) Writer() *Instance {
 	return &s.Instances[s.writer]
 }
 
-// LastWriter returns the ID of the instance that is the writer or was it last.
+// LastWriter returns the ID of the instance that is the usable writer or was it
+// last, "" if there never was one.
 func (s *Snapshot) LastWriter() string {
 	if s == nil {
 		return ""

@@ -1,60 +1,86 @@
 package topology
 
 import (
+	"context"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 )
 
 // watcher is the monitor's main goroutine. It alone owns the connections that lie
-// between two probes: one while all is well, one for each instance while not.
+// between two probes: one, to the writer, while all is well; one for each instance
+// while not.
 type watcher struct {
 	*Monitor
-	idle   map[string]*link // by instance id, not in use by a probe
-	asking map[string]bool  // instance ids, and addresses of seeds, with a probe under way
-	seen   chan result
-	fast   bool
-	timer  *time.Timer
+	slots   map[place]*slot
+	results chan result
+	timer   *time.Timer // of the next round
+	fast    bool
+	warned  bool // of rows that cannot be an instance's
 }
 
-// result is what a probe brought back.
+// place is what is asked: an instance, by its id, or a seed, by its address.
+type place struct{ id, seed string }
+
+// slot is what the watcher knows of a place. Only one attempt is under way for each.
+type slot struct {
+	link    *link              // idle; nil while an attempt is under way
+	leaving *leave             // the connection that was hung up last
+	cancel  context.CancelFunc // of the attempt under way; nil = none
+	ticket  uint64             // drawn when the newest attempt was launched
+	last    time.Time          // when that was
+	refused *backoff.ExponentialBackOff
+	after   time.Time // not to be asked before
+	problem Problem   // that was warned of
+}
+
+// leave is the end of a connection. Its server may have died meanwhile, and nobody
+// should wait for that who need not.
+type leave struct {
+	link *link
+	done chan struct{}
+}
+
+// hasten ends it now. Nil has ended.
+func (l *leave) hasten() {
+	if l != nil {
+		l.link.cut()
+		<-l.done
+	}
+}
+
+// result is what an attempt brought back.
 type result struct {
-	id, addr string // id "" = a seed
-	ticket   uint64
-	report   Report
-	conn     *link
-	err      error
+	attempt
+	place     place
+	cancelled bool
 }
 
-// watch polls until the monitor is closed: slowly over one connection, or fast and
-// everybody while the snapshot leaves something to be settled.
+// watch polls until the monitor is closed.
 func (m *Monitor) watch(d discovery) {
 	w := &watcher{
-		Monitor: m, idle: map[string]*link{d.report.ID: d.conn}, asking: make(map[string]bool),
-		seen: make(chan result), timer: time.NewTimer(m.cfg.Interval),
+		Monitor: m, slots: make(map[place]*slot), results: make(chan result), timer: time.NewTimer(jittered(m.cfg.Interval)),
 	}
 	defer w.close()
-	if w.fast = w.unsettled(); w.fast {
-		w.round()
-	}
+	w.heed(d.choice.report)
+	w.slot(place{id: d.choice.report.ID}).link = d.link
 	for {
+		w.plan()
 		select {
 		case <-m.ctx.Done():
 			return
 		case <-m.wake:
-			w.hurry()
-		case r := <-w.seen:
+		case r := <-w.results:
 			w.take(r)
-			w.hurry()
 		case <-w.timer.C:
-			w.fast = w.unsettled()
 			w.round()
 		}
 	}
 }
 
-// unsettled reports whether somebody waits for an answer: there is no writer, or an
+// unsettled reports whether somebody waits for an answer: there is no writer, an
 // instance is suspected or was never asked.
-func (w *watcher) unsettled() bool {
-	s := w.Snapshot()
+func unsettled(s *Snapshot) bool {
 	if s.Writer() == nil {
 		return true
 	}
@@ -66,39 +92,48 @@ func (w *watcher) unsettled() bool {
 	return false
 }
 
-// hurry changes between slow and fast. One round of probes begins when it gets fast;
-// after that the interval paces them, however many suspicions come.
-func (w *watcher) hurry() {
-	before := w.fast
-	w.fast = w.unsettled()
-	switch {
-	case w.fast && !before:
+// plan changes between slow and fast, and has new doubts looked into at once.
+func (w *watcher) plan() {
+	s := w.Snapshot()
+	switch fast := unsettled(s); {
+	case fast && !w.fast:
+		w.fast = true
 		w.round()
-	case before && !w.fast:
-		w.timer.Reset(jittered(w.cfg.Interval))
+	case !fast && w.fast:
+		w.fast = false
 		w.trim()
+		w.timer.Reset(jittered(w.cfg.Interval))
+	}
+	for i := range s.Instances {
+		in := &s.Instances[i]
+		slot := w.slot(place{id: in.ID})
+		if in.State != StateSuspect || in.doubt < slot.ticket {
+			continue
+		}
+		// Asked before the doubt or not at all. What is under way cannot settle it, and
+		// may be held up by the very thing that the doubt is about.
+		if slot.cancel != nil {
+			slot.cancel()
+		} else if !time.Now().Before(slot.after) {
+			w.askInstance(in)
+		}
 	}
 }
 
 // round asks whom it is time to ask, and sets the clock for the next round.
 func (w *watcher) round() {
 	s := w.Snapshot()
-	alive := false
-	steady := w.steadyTarget(s)
+	w.forget(s)
+	lost := true
 	for i := range s.Instances {
 		in := &s.Instances[i]
-		alive = alive || in.State == StateUp
-		if w.fast || in.ID == steady || in.State == StateDown {
-			w.launch(in.ID, in.Addr, in.State == StateSuspect)
+		lost = lost && in.State == StateDown
+		if w.due(s, in) {
+			w.askInstance(in)
 		}
 	}
-	if w.fast && !alive {
-		// Perhaps the cluster is not where it was: the program's own names may know.
-		for _, seed := range w.cfg.Seeds {
-			if s.Lookup(seed) == nil {
-				w.launch("", seed, false)
-			}
-		}
+	if lost {
+		w.askSeeds(s)
 	}
 	if w.fast {
 		w.timer.Reset(w.cfg.IntervalFast)
@@ -107,100 +142,192 @@ func (w *watcher) round() {
 	}
 }
 
-// steadyTarget is the instance that the one steady connection leads to, or should.
-func (w *watcher) steadyTarget(s *Snapshot) string {
-	writer := s.Writer()
-	if writer == nil {
-		return ""
+// due reports whether it is time to ask an instance. In quiet times only the writer
+// is asked, whose view has all the others. An instance that is down, or is no writer
+// and does not know, is asked at the slow pace as long as there is a writer.
+func (w *watcher) due(s *Snapshot, in *Instance) bool {
+	slot := w.slot(place{id: in.ID})
+	now := time.Now()
+	if slot.cancel != nil || now.Before(slot.after) {
+		return false
 	}
-	if w.idle[writer.ID] != nil {
-		return writer.ID
+	if s.Writer() != nil && (in.State == StateDown || in.pretends) {
+		return now.Sub(slot.last) >= w.cfg.Interval*9/10 // the jitter's lower end
 	}
-	for id := range w.idle {
-		if s.Lookup(id) != nil {
-			return id
-		}
-	}
-	return writer.ID
+	return w.fast || in.Role == Writer
 }
 
-// launch starts a probe unless one is under way. A doubted instance is asked over a
-// fresh connection: an old one may be dead, or alive where new ones are not.
-func (w *watcher) launch(id, addr string, fresh bool) {
-	key := id
-	if id == "" {
-		key = addr
-	}
-	if w.asking[key] {
-		return
-	}
-	w.asking[key] = true
-	conn := w.idle[id]
-	delete(w.idle, id)
-	ticket := w.ticket()
-	w.runs.Go(func() {
-		if fresh {
-			conn.close()
-			conn = nil
+// askSeeds asks the program's own addresses: perhaps the cluster is not where it was.
+// They may lead to instances that have other addresses, too, so they are asked only
+// when none of those works, lest an instance gets two connections.
+func (w *watcher) askSeeds(s *Snapshot) {
+	for _, seed := range w.cfg.Seeds {
+		p := place{seed: seed}
+		slot := w.slot(p)
+		if slot.cancel != nil || time.Now().Before(slot.after) || hasAddr(s, seed) {
+			continue
 		}
-		r := result{id: id, addr: addr, ticket: ticket}
-		r.report, r.conn, r.err = w.probe(w.ctx, addr, conn)
+		w.launch(p, attempt{addr: seed}, nil)
+	}
+}
+
+func hasAddr(s *Snapshot, addr string) bool {
+	for i := range s.Instances {
+		if s.Instances[i].Addr == addr {
+			return true
+		}
+	}
+	return false
+}
+
+// askInstance asks an instance, over the connection that there is if that can tell.
+// If nobody gets through to the instance, or not at its own address, it cannot.
+func (w *watcher) askInstance(in *Instance) {
+	p := place{id: in.ID}
+	slot := w.slot(p)
+	a := attempt{id: in.ID, addr: in.Addr, link: slot.link}
+	var stale *link
+	if in.State != StateUp && a.link != nil && (a.link.addr != in.Addr || in.reasons.unreachable()) {
+		a.link, stale = nil, a.link
+	}
+	slot.link = nil
+	w.launch(p, a, stale)
+}
+
+// launch starts an attempt. Connections that are to go have gone before it makes another.
+func (w *watcher) launch(p place, a attempt, stale *link) {
+	slot := w.slot(p)
+	ctx, cancel := context.WithCancel(w.ctx)
+	slot.cancel, slot.last, slot.ticket = cancel, time.Now(), w.tickets.Add(1)
+	leaving := slot.leaving
+	slot.leaving = nil
+	w.runs.Go(func() {
+		defer cancel()
+		stale.abandon()
+		leaving.hasten()
+		a.run(ctx, w.Monitor)
 		select {
-		case w.seen <- r:
+		case w.results <- result{attempt: a, place: p, cancelled: ctx.Err() != nil}:
 		case <-w.ctx.Done():
-			r.conn.close()
+			a.link.close()
 		}
 	})
 }
 
-// take draws the consequences of a probe.
+// take draws the consequences of an attempt.
 func (w *watcher) take(r result) {
-	if r.id == "" {
-		delete(w.asking, r.addr)
-	} else {
-		delete(w.asking, r.id)
-	}
-	if r.err != nil {
-		if r.id != "" {
-			w.observe(observation{kind: failed, id: r.id, addr: r.addr, ticket: r.ticket, cause: r.err})
+	slot := w.slot(r.place)
+	slot.cancel = nil
+	switch {
+	case r.err == nil:
+		w.observe(r.observation())
+		w.heed(r.report)
+		w.keep(r.report.ID, r.link)
+		if in := w.Snapshot().Lookup(r.report.ID); r.id == "" && (in == nil || in.State != StateUp) {
+			w.slacken(slot) // a seed that leads to what cannot be used
+			return
 		}
-		return
-	}
-	w.observe(observation{kind: answered, id: r.id, addr: r.addr, ticket: r.ticket, report: r.report})
-	w.keep(r.report.ID, r.conn)
-	// A doubt that came while the probe was under way is not settled by its answer.
-	if in := w.Snapshot().Lookup(r.id); in != nil && in.State == StateSuspect {
-		w.launch(in.ID, in.Addr, true)
-	}
-}
-
-// keep puts a connection aside for the next probe of its instance, or closes it: one
-// an instance, and one altogether while all is well.
-func (w *watcher) keep(id string, conn *link) {
-	if w.idle[id] != nil || w.asking[id] || w.Snapshot().Lookup(id) == nil {
-		conn.close()
-		return
-	}
-	w.idle[id] = conn
-	if !w.fast {
-		w.trim()
+		slot.refused, slot.after, slot.problem = nil, time.Time{}, ProblemOther
+	case r.cancelled:
+	case w.cfg.Explain(r.err) != ProblemOther:
+		w.refusal(slot, r)
+	case r.id != "":
+		w.observe(r.observation())
 	}
 }
 
-// trim closes all connections but the steady one.
+// refusal deals with a server that answers and does not let the monitor do its work.
+// That is no sign of death, and asking ten times a second makes it worse.
+func (w *watcher) refusal(slot *slot, r result) {
+	w.slacken(slot)
+	if problem := w.cfg.Explain(r.err); slot.problem != problem {
+		slot.problem = problem
+		w.warn(Event{Kind: Warning, Instance: r.id, Cause: r.err, Detail: r.addr + " answers, but not the monitor"})
+	}
+}
+
+// slacken has a place asked less and less often, down to the slow pace.
+func (w *watcher) slacken(slot *slot) {
+	if slot.refused == nil {
+		slot.refused = backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(w.cfg.IntervalFast), backoff.WithMaxInterval(w.cfg.Interval),
+			backoff.WithRandomizationFactor(0.1), backoff.WithMaxElapsedTime(0)) // 0: never gives up
+	}
+	slot.after = time.Now().Add(slot.refused.NextBackOff())
+}
+
+// heed warns, once, of rows that were left out of a report.
+func (w *watcher) heed(r Report) {
+	if r.Ignored > 0 && !w.warned {
+		w.warned = true
+		w.warn(Event{Kind: Warning, Instance: r.ID, Detail: "its list of instances has names that cannot be host names; they are ignored"})
+	}
+}
+
+// keep puts a connection aside for the next question to the instance that it leads
+// to, or closes it: one each, and one altogether while all is well.
+func (w *watcher) keep(id string, l *link) {
+	s := w.Snapshot()
+	in := s.Lookup(id)
+	slot := w.slot(place{id: id})
+	if in == nil || in.Role != Writer && !unsettled(s) || in.State != StateUp && l.addr != in.Addr ||
+		slot.link != nil || slot.cancel != nil {
+		w.hangUp(slot, l)
+		return
+	}
+	slot.link = l
+}
+
+// trim closes all connections but the writer's.
 func (w *watcher) trim() {
-	steady := w.steadyTarget(w.Snapshot())
-	for id, conn := range w.idle {
-		if id != steady {
-			conn.close()
-			delete(w.idle, id)
+	writer := w.Snapshot().Writer()
+	for p, slot := range w.slots {
+		if writer == nil || p.id != writer.ID {
+			w.hangUp(slot, slot.link)
+			slot.link = nil
+		}
+	}
+}
+
+// hangUp closes a connection in the background.
+func (w *watcher) hangUp(slot *slot, l *link) {
+	if l == nil {
+		return
+	}
+	end := &leave{link: l, done: make(chan struct{})}
+	slot.leaving = end
+	w.runs.Go(func() {
+		defer close(end.done)
+		l.close()
+	})
+}
+
+func (w *watcher) slot(p place) *slot {
+	s := w.slots[p]
+	if s == nil {
+		s = &slot{}
+		w.slots[p] = s
+	}
+	return s
+}
+
+// forget drops what is known of instances that are gone.
+func (w *watcher) forget(s *Snapshot) {
+	for p, slot := range w.slots {
+		if p.id == "" || s.Lookup(p.id) != nil {
+			continue
+		}
+		w.hangUp(slot, slot.link)
+		slot.link = nil
+		if slot.cancel == nil {
+			delete(w.slots, p)
 		}
 	}
 }
 
 func (w *watcher) close() {
 	w.timer.Stop()
-	for _, conn := range w.idle {
-		conn.close()
+	for _, slot := range w.slots {
+		slot.link.close()
 	}
 }
