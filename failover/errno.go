@@ -2,6 +2,7 @@ package failover
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -15,10 +16,15 @@ const (
 	erConCount           = 1040 // ER_CON_COUNT_ERROR, as greeting: Too many connections
 	erDBAccessDenied     = 1044 // ER_DBACCESS_DENIED_ERROR
 	erAccessDenied       = 1045 // ER_ACCESS_DENIED_ERROR
+	erNoDB               = 1046 // ER_NO_DB_ERROR
 	erBadDB              = 1049 // ER_BAD_DB_ERROR
+	erBadField           = 1054 // ER_BAD_FIELD_ERROR
+	erWrongValueCount    = 1136 // ER_WRONG_VALUE_COUNT_ON_ROW
 	erServerShutdown     = 1053 // ER_SERVER_SHUTDOWN
 	erNormalShutdown     = 1077 // ER_NORMAL_SHUTDOWN
 	erShutdownComplete   = 1079 // ER_SHUTDOWN_COMPLETE
+	erParse              = 1064 // ER_PARSE_ERROR
+	erNoSuchThread       = 1094 // ER_NO_SUCH_THREAD
 	erUnknownTable       = 1109 // ER_UNKNOWN_TABLE: an information_schema view that is not there
 	erHostBlocked        = 1129 // ER_HOST_IS_BLOCKED
 	erCantCreateThread   = 1135 // ER_CANT_CREATE_THREAD
@@ -29,6 +35,19 @@ const (
 	erUserLimit          = 1226 // ER_USER_LIMIT_REACHED
 	erSpecificAccess     = 1227 // ER_SPECIFIC_ACCESS_DENIED_ERROR
 	erOptionPrevents     = 1290 // ER_OPTION_PREVENTS_STATEMENT: --read-only, --super-read-only, --innodb-read-only
+	erCheckRead          = 1020 // ER_CHECKREAD
+	erDuringCommit       = 1180 // ER_ERROR_DURING_COMMIT
+	erLockWait           = 1205 // ER_LOCK_WAIT_TIMEOUT
+	erLockTableFull      = 1206 // ER_LOCK_TABLE_FULL
+	erDeadlock           = 1213 // ER_LOCK_DEADLOCK
+	erXARollback         = 1402 // ER_XA_RBROLLBACK
+	erXATimeout          = 1613 // ER_XA_RBTIMEOUT
+	erXADeadlock         = 1614 // ER_XA_RBDEADLOCK
+	erRolledBackAtCommit = 3101 // ER_TRANSACTION_ROLLBACK_DURING_COMMIT
+	erNoSuchRoutine      = 1305 // ER_SP_DOES_NOT_EXIST
+	erPreparedLimit      = 1461 // ER_MAX_PREPARED_STMT_COUNT_REACHED
+	erUnknownPrepared    = 1243 // ER_UNKNOWN_STMT_HANDLER
+	erNeedsPrepare       = 1615 // ER_NEED_REPREPARE
 	erReadOnlyTx         = 1792 // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
 	erReadOnlyMode       = 1836 // ER_READ_ONLY_MODE
 	erConnectionKilled   = 1927 // MariaDB ER_CONNECTION_KILLED
@@ -76,6 +95,41 @@ func ReadOnlyTransaction(err error) bool {
 	number, ok := Number(err)
 	return ok && number == erReadOnlyTx
 }
+
+func isNumber(err error, numbers ...uint16) bool {
+	number, ok := Number(err)
+	return ok && slices.Contains(numbers, number)
+}
+
+// Unparsed reports whether the server could not make sense of the statement, so that it did
+// nothing: a syntax error (1064), an unknown routine (1305) or prepared statement (1243).
+func Unparsed(err error) bool { return isNumber(err, erParse, erNoSuchRoutine, erUnknownPrepared) }
+
+// Unresolved reports whether a statement failed before it touched a row: its names or its
+// form are wrong, or it is not allowed.
+func Unresolved(err error) bool {
+	return Unparsed(err) || isNumber(err, erDBAccessDenied, erNoDB, erBadDB, erBadField, erUnknownTable, erWrongValueCount,
+		erTableAccessDenied, erColumnAccessDenied, erNoSuchTable, erOptionPrevents, erReadOnlyTx)
+}
+
+// EndsTransaction reports whether err may have rolled the whole transaction back: deadlock
+// (1213), lock wait timeout with innodb_rollback_on_timeout (1205), a full lock table
+// (1206), failed commits (1180, 3101), a changed record under MariaDB's snapshot
+// isolation (1020), the ends of XA transactions (1402, 1613, 1614).
+func EndsTransaction(err error) bool {
+	return isNumber(err, erCheckRead, erDuringCommit, erLockWait, erLockTableFull, erDeadlock, erXARollback, erXATimeout, erXADeadlock, erRolledBackAtCommit)
+}
+
+// NoSuchThread reports whether KILL named a connection that is gone (1094).
+func NoSuchThread(err error) bool { return isNumber(err, erNoSuchThread) }
+
+// NeedsPrepare reports whether the server does not know a prepared statement any more, or
+// its tables changed while it was executed (1243, 1615): it did not run.
+func NeedsPrepare(err error) bool { return isNumber(err, erUnknownPrepared, erNeedsPrepare) }
+
+// PreparedLimit reports whether the server has no room for another prepared statement
+// (1461, max_prepared_stmt_count).
+func PreparedLimit(err error) bool { return isNumber(err, erPreparedLimit) }
 
 // Explain tells topology's providers what a probe's error means: they must not
 // know error numbers.

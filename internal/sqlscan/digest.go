@@ -1,6 +1,9 @@
 package sqlscan
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // longestDigest bounds a digest, in bytes.
 const longestDigest = 1024
@@ -9,12 +12,13 @@ const longestDigest = 1024
 // without comments and with single spaces: what a statement is, without what it is
 // about. It is 1,024 bytes long at most. What cannot be understood is left out, so that
 // no literal can slip through: with [AnyMode], all behind the first word of a text whose
-// quotes can be read in more than one way.
+// quotes can be read in more than one way, and that of every text that is not UTF-8.
 func Digest(text string, mode Mode) string {
-	l := lexer{text: text, mode: mode &^ AnyMode}
-	if quotes, _ := ambiguities(text); quotes && mode&AnyMode != 0 {
+	l := lexer{text: text, mode: mode &^ (AnyMode | AnyQuotes)}
+	foreign := !utf8.ValidString(text)
+	if quotes, _ := ambiguities(text); foreign || quotes && mode&AnyMode != 0 {
 		t := l.next()
-		if t.kind != wordToken {
+		if t.kind != wordToken || foreign && !utf8.ValidString(text[t.start:t.end]) {
 			return "…"
 		}
 		return text[t.start:t.end] + " …"

@@ -15,10 +15,15 @@
 // function in a view write only if its definer may, and who reads through such a
 // view and relies on its side effect does so on every other proxy's reader, too.
 //
+// SHOW STATUS tells of the connection, too, unless it says GLOBAL: it is a read, and shows the
+// counters of whichever backend it comes upon.
+//
 // # Quoting depends on the server's sql_mode
 //
 // ANSI_QUOTES decides whether "x" is a string, NO_BACKSLASH_ESCAPES whether \' ends
-// one, the server's version whether /*!80000 … */ is executed. With [AnyMode] a text
+// one, the server's version whether /*!80000 … */ is executed. The client's character set
+// decides whether a byte is a quote or half a character: texts are understood if they are
+// UTF-8, and a SET that makes even those ambiguous has unknown effects. With [AnyMode] a text
 // that contains such a thing is read in each of the ways, and if they do not agree
 // it is a write with unknown effects.
 package sqlscan

@@ -20,7 +20,7 @@ func Example() {
 	// Output:
 	// read=true READ ""
 	// read=false WRITE ""
-	// read=false WRITE "unknown effects"
+	// read=false WRITE "stored routine"
 	// read=false DDL "temporary table"
 	// SELECT name FROM users WHERE id IN (?)
 }

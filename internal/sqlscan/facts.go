@@ -10,7 +10,11 @@ const (
 	AnsiQuotes         Mode = 1 << iota // "x" is an identifier
 	NoBackslashEscapes                  // \ is an ordinary character in strings
 	skipExecutable                      // /*! … */ is a comment
-	// AnyMode: nobody knows; all ways of reading must lead to the same facts.
+	// Multibyte: the client's character set has quotes as parts of its characters.
+	Multibyte Mode = 0x20
+	// AnyQuotes: nobody knows whether AnsiQuotes; both ways must lead to the same facts.
+	AnyQuotes Mode = 0x40
+	// AnyMode: nobody knows anything; all ways of reading must lead to the same facts.
 	AnyMode Mode = 0x80
 )
 
@@ -47,10 +51,10 @@ type Effects uint32
 // The effects.
 const (
 	EffectUnknown         Effects = 1 << iota // anything
+	EffectRoutine                             // whatever a stored routine or EXECUTE does
 	EffectVariable                            // a system variable of the session
 	EffectUserVariable                        // @x
 	EffectSchema                              // USE
-	EffectAutocommit                          // SET autocommit
 	EffectNextTransaction                     // SET TRANSACTION for the next one only
 	EffectTemporaryTable
 	EffectTableLock // LOCK TABLES, FLUSH … WITH READ LOCK, LOCK INSTANCE
@@ -58,12 +62,14 @@ const (
 	EffectPrepared  // PREPARE
 	EffectHandler   // HANDLER … OPEN
 	EffectXA
+	EffectSequence // NEXT VALUE FOR: the connection knows the value for LASTVAL
 	effectsEnd
 )
 
 var effectNames = [...]string{
-	"unknown effects", "session variable", "user variable", "default schema", "autocommit", "next transaction",
+	"unknown effects", "stored routine", "session variable", "user variable", "default schema", "next transaction",
 	"temporary table", "table lock", "named lock", "prepared statement", "handler", "XA transaction",
+	"sequence value",
 }
 
 // String names the effects: "temporary table, named lock".
@@ -81,7 +87,8 @@ func (e Effects) String() string {
 type Facts struct {
 	// Effects is what the text may leave behind in the session.
 	Effects Effects
-	// Ends is what it may end of that: UNLOCK TABLES, RELEASE_LOCK, DROP TEMPORARY TABLE.
+	// Ends is what it may end of that: UNLOCK TABLES, RELEASE_LOCK, DROP TEMPORARY TABLE. With
+	// EffectSchema, it drops a schema, which may be the session's default one.
 	Ends Effects
 	Kind Kind
 	// Statements counts the statements in the text, 255 and more as 255.
@@ -89,25 +96,67 @@ type Facts struct {
 	flags      flags
 }
 
-type flags uint8
+type flags uint16
 
 const (
-	asksLast       flags = 1 << iota // LAST_INSERT_ID(), SHOW WARNINGS, …
+	asksLast       flags = 1 << iota // FOUND_ROWS(), SHOW WARNINGS, …
+	asksWarnings                     // … and among that, SHOW WARNINGS
+	asksInsertID                     // LAST_INSERT_ID()
+	setsInsertID                     // LAST_INSERT_ID(n)
 	implicitCommit                   // commits what is open
 	chains                           // COMMIT AND CHAIN: the next transaction begins at once
 	releases                         // COMMIT RELEASE: the server hangs up
 	readOnlyTx                       // START TRANSACTION READ ONLY
+	fromTable                        // FROM: reads more than variables
+	usesTable                        // INSERT, SHOW, …
+	inserts                          // INSERT, REPLACE, LOAD
+	leavesCounts                     // DO
 )
 
 // Read reports whether the statement surely has no effect on data and session, so
 // that it may be executed twice and elsewhere.
 func (f Facts) Read() bool {
-	return f.Kind == Read && f.Effects == 0 && f.Statements == 1 && f.flags&asksLast == 0
+	return f.Kind == Read && f.Effects|f.Ends == 0 && f.Statements == 1 && f.flags&(asksLast|asksInsertID) == 0
 }
 
 // AsksLastStatement reports whether the answer depends on what the previous statement
-// left on the connection: LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS(), SHOW WARNINGS.
+// left on the connection: ROW_COUNT(), FOUND_ROWS(), SHOW WARNINGS.
 func (f Facts) AsksLastStatement() bool { return f.flags&asksLast != 0 }
+
+// AsksWarnings reports whether it depends on the warnings and errors that it left.
+func (f Facts) AsksWarnings() bool { return f.flags&asksWarnings != 0 }
+
+// AsksInsertID reports whether the answer depends on LAST_INSERT_ID().
+func (f Facts) AsksInsertID() bool { return f.flags&asksInsertID != 0 }
+
+// SetsInsertID reports whether the statement says itself what LAST_INSERT_ID() is to be.
+func (f Facts) SetsInsertID() bool { return f.flags&setsInsertID != 0 }
+
+// ReadsTable reports whether the statement reads from something.
+func (f Facts) ReadsTable() bool { return f.flags&fromTable != 0 }
+
+// Inserts reports whether the statement may take a number from an AUTO_INCREMENT column.
+func (f Facts) Inserts() bool { return f.flags&inserts != 0 }
+
+// LeavesCounts reports whether ROW_COUNT() and FOUND_ROWS() may stay what they were.
+func (f Facts) LeavesCounts() bool { return f.flags&leavesCounts != 0 }
+
+// UsesTable reports whether the statement reads from something or writes to it. MariaDB's
+// other statements leave the warnings of their predecessors where they are.
+func (f Facts) UsesTable() bool {
+	return f.flags&(fromTable|usesTable) != 0
+}
+
+// Administers reports whether the statement is of a kind for which servers report changes
+// that are none of the session's state: the ends of transactions, definitions.
+func (f Facts) Administers() bool {
+	return f.Kind == Begin || f.Kind == Commit || f.Kind == Rollback || f.Kind == Savepoint || f.Kind == DDL || f.flags&implicitCommit != 0 && f.Effects&EffectRoutine == 0
+}
+
+// Plain reports whether nothing is to be done for the statement but to execute it.
+func (f Facts) Plain() bool {
+	return f.Effects|f.Ends == 0 && f.flags&(asksLast|asksInsertID|setsInsertID) == 0
+}
 
 // EndsTransaction reports whether the text is one COMMIT or ROLLBACK after which no
 // transaction is open.
@@ -119,7 +168,7 @@ func (f Facts) EndsTransaction() bool {
 // statement was executed.
 func (f Facts) MayCommit() bool {
 	return f.Kind == Commit || f.Kind == Begin || f.Kind == Call || f.Statements != 1 ||
-		f.Effects&EffectUnknown != 0 || f.flags&implicitCommit != 0
+		f.Effects&(EffectUnknown|EffectRoutine) != 0 || f.flags&implicitCommit != 0
 }
 
 // ReadOnlyTransaction reports whether the statement begins a READ ONLY transaction.
@@ -149,6 +198,8 @@ func (f Facts) and(next Facts) Facts {
 	return Facts{
 		// What one of several statements ends another may have begun.
 		Effects: f.Effects | next.Effects, Kind: kind, flags: both,
+		// But a schema that is gone is gone.
+		Ends:       (f.Ends | next.Ends) & EffectSchema,
 		Statements: uint8(min(int(f.Statements)+int(next.Statements), 255)),
 	}
 }

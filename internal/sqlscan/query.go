@@ -28,6 +28,7 @@ func (s *scanner) expression(kind Kind, toComma bool) Facts {
 	f := Facts{Kind: kind}
 	depth := 0
 	with := s.is("WITH")
+	cte := with
 	for !s.over() {
 		name := false
 		switch {
@@ -39,16 +40,20 @@ func (s *scanner) expression(kind Kind, toComma bool) Facts {
 			return f
 		case s.token.kind == assignToken:
 			f.Kind, f.Effects = Write, f.Effects|EffectUserVariable
+			s.note(Change{Effect: EffectUserVariable})
 		case s.token.kind == systemToken:
 			s.systemVariable(&f)
-		case s.token.kind == userToken && (s.loads || s.word(s.last, "INTO")):
+		case s.token.kind == userToken && (s.loads || s.outs || s.word(s.last, "INTO")):
 			f.Effects |= EffectUserVariable
+			s.note(Change{Effect: EffectUserVariable})
 		case s.token.kind == wordToken || s.token.kind == quotedToken:
 			if with && depth == 0 {
 				if name = s.cteName(); !name {
 					with = s.oneOf("WITH", "RECURSIVE", "AS")
-					f.modification(s)
 				}
+			}
+			if cte && depth == 0 {
+				f.modification(s)
 			}
 			s.keyword(&f)
 		}
@@ -69,9 +74,10 @@ func (s *scanner) cteName() bool {
 	return s.word(s.last, "WITH") || s.word(s.last, "RECURSIVE") || s.isSymbol(s.last, ',')
 }
 
-// modification notes WITH … UPDATE, DELETE, INSERT, REPLACE.
+// modification notes WITH … UPDATE, DELETE, INSERT, REPLACE. Between the last common
+// table expression and that word, MariaDB's CYCLE clause may stand.
 func (f *Facts) modification(s *scanner) {
-	if s.oneOf("UPDATE", "DELETE", "INSERT", "REPLACE") {
+	if s.oneOf("UPDATE", "DELETE", "INSERT", "REPLACE") && !s.isSymbol(s.ahead, '(') {
 		f.Kind = Write
 	}
 }
@@ -79,6 +85,8 @@ func (f *Facts) modification(s *scanner) {
 // keyword notes the words that make a query more than a read.
 func (s *scanner) keyword(f *Facts) {
 	switch {
+	case s.is("FROM"):
+		f.flags |= fromTable
 	case s.is("INTO"): // @x, OUTFILE, DUMPFILE
 		f.Kind = Write
 	case s.is("FOR") && (s.word(s.ahead, "UPDATE") || s.word(s.ahead, "SHARE")):
@@ -87,16 +95,38 @@ func (s *scanner) keyword(f *Facts) {
 		f.Kind = Write
 	case s.is("NEXT") && s.word(s.ahead, "VALUE"): // FOR sequence
 		f.Kind = Write
-	case s.oneOf("NEXTVAL", "CURRVAL") && s.qualified(): // Oracle mode's sequence.nextval
+		if s.word(s.peek(), "FOR") {
+			s.sequence(f)
+		}
+	// PREVIOUS VALUE FOR is NULL for a session that took no value of the sequence; one that
+	// did is pinned.
+	case s.named("NEXTVAL") && s.qualified(): // Oracle mode's sequence.nextval
+		s.sequence(f)
+	case s.named("CURRVAL") && s.qualified():
 		f.Kind = Write
 	}
+}
+
+// sequence notes that a sequence goes on: the connection keeps the value for LASTVAL.
+func (s *scanner) sequence(f *Facts) {
+	f.Kind, f.Effects = Write, f.Effects|EffectSequence
+	s.note(Change{Effect: EffectSequence})
 }
 
 // systemVariable notes the variables that tell of the connection's last statement.
 func (s *scanner) systemVariable(f *Facts) {
 	name := s.text[s.token.start+2 : s.token.end]
-	if strings.ContainsRune(name, '`') {
-		f.flags |= asksLast // @@`identity`, perhaps
+	// @@session . identity is one name, too.
+	switch {
+	case equalFold(name, "SESSION."), equalFold(name, "LOCAL."):
+		name = s.text[s.ahead.start:s.ahead.end]
+	case (equalFold(name, "SESSION") || equalFold(name, "LOCAL")) && s.isSymbol(s.ahead, '.'):
+		after := s.peek()
+		name = s.text[after.start:after.end]
+	}
+	quoted := name == "" && (s.ahead.kind == quotedToken || s.ahead.kind == stringToken) // @@"identity", with ANSI_QUOTES
+	if quoted || strings.ContainsAny(name, "`\"") {
+		f.flags |= asksLast | asksInsertID // @@`identity`, perhaps
 		return
 	}
 	for _, scope := range [...]string{"SESSION.", "LOCAL."} {
@@ -104,10 +134,11 @@ func (s *scanner) systemVariable(f *Facts) {
 			name = name[len(scope):]
 		}
 	}
-	for _, asking := range [...]string{"IDENTITY", "LAST_INSERT_ID", "WARNING_COUNT", "ERROR_COUNT"} {
-		if equalFold(name, asking) {
-			f.flags |= asksLast
-		}
+	switch {
+	case equalFold(name, "IDENTITY"), equalFold(name, "LAST_INSERT_ID"):
+		f.flags |= asksInsertID
+	case equalFold(name, "WARNING_COUNT"), equalFold(name, "ERROR_COUNT"), equalFold(name, "LAST_GTID"):
+		f.flags |= asksLast | asksWarnings
 	}
 }
 
@@ -117,41 +148,76 @@ func (s *scanner) call(f *Facts) {
 	case wordToken:
 	case quotedToken:
 		if !s.alias() {
-			f.Kind, f.Effects = Write, f.Effects|EffectUnknown
+			f.Kind, f.Effects = Write, f.Effects|EffectRoutine
 		}
 		return
 	case stringToken, numberToken:
 		// "f"(1) with ANSI_QUOTES, a syntax error without; and a name may begin with digits.
-		f.Kind, f.Effects = Write, f.Effects|EffectUnknown
+		f.Kind, f.Effects = Write, f.Effects|EffectRoutine
 		return
 	default:
 		return
 	}
 	if s.qualified() { // schema.function()
-		f.Kind, f.Effects = Write, f.Effects|EffectUnknown
+		f.Kind, f.Effects = Write, f.Effects|EffectRoutine
 		return
 	}
-	switch function(s.text[s.token.start:s.token.end]) {
-	case harmless:
+	c := function(s.text[s.token.start:s.token.end])
+	if c == adjoined && s.token.end != s.ahead.start && !s.isSymbol(s.peek(), '*') {
+		c = foreign // COUNT (*) is no stored function: the asterisk is no argument
+	}
+	switch c {
+	case harmless, adjoined:
 	case asking:
 		f.flags |= asksLast
 	case lastInsertID: // without an argument it asks; with one it says what the next is to answer
 		if after := s.peek(); s.isSymbol(after, ')') {
-			f.flags |= asksLast
+			f.flags |= asksInsertID
 		} else {
 			f.Kind = Write
+			f.flags |= setsInsertID
 		}
 	case acting:
 		f.Kind = Write
+	case sequential:
+		s.sequence(f)
 	case locking:
 		f.Kind, f.Effects = Write, f.Effects|EffectNamedLock
+		s.noteLock(',', false)
 	case unlocking:
 		f.Kind, f.Ends = Write, f.Ends|EffectNamedLock
+		s.noteLock(')', true)
 	default:
-		if !s.alias() {
-			f.Kind, f.Effects = Write, f.Effects|EffectUnknown
+		if !s.alias() && !s.clause() {
+			f.Kind, f.Effects = Write, f.Effects|EffectRoutine
 		}
 	}
+}
+
+// clause reports whether the current word begins a clause that goes on in parentheses,
+// though elsewhere it can be the name of a stored function: on one of the servers, or
+// before the version that reserved it.
+func (s *scanner) clause() bool {
+	switch {
+	case s.is("COLUMNS"): // JSON_TABLE(…, '$' COLUMNS (…))
+		return s.last.kind == stringToken || s.last.kind == quotedToken
+	case s.is("OF"):
+		return s.word(s.last, "MEMBER")
+	case s.is("OVER"):
+		return s.word(s.last, "NULLS") || s.word(s.last, "FIRST") // otherwise a parenthesis precedes it
+	case s.oneOf("LATERAL", "EXCEPT", "INTERSECT", "MINUS"):
+		after := s.peek() // a subquery that is an argument has parentheses of its own
+		return s.word(after, "SELECT") || s.word(after, "WITH")
+	}
+	return false
+}
+
+// named reports whether the current token is a name, be it in quotes or not.
+func (s *scanner) named(word string) bool {
+	if s.token.kind == quotedToken {
+		return equalFold(s.text[s.token.start+1:s.token.end-1], word)
+	}
+	return s.is(word)
 }
 
 // qualified reports whether a dot stands before the current name. The lexer takes it for

@@ -1,6 +1,9 @@
 package sqlscan
 
-import "slices"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // scanner reads one text, one statement after the other, with one token of look-ahead.
 type scanner struct {
@@ -10,35 +13,62 @@ type scanner struct {
 	last  token // the one before it
 	bad   bool  // something cannot be understood
 	loads bool  // LOAD DATA: @variables take columns
+	outs  bool  // CALL: @variables may take values
+
+	begin   int       // of the statement
+	params  int       // parameters passed so far
+	changes *[]Change // nil if nobody asks
 }
 
 // Scan says what text does. It never panics and allocates nothing; its time is linear
 // in the length of the text.
+//
+// A text that is not UTF-8 is not understood: in the character sets of East Asia, the
+// second byte of a character can be a quote's or a backslash's.
 func Scan(text string, mode Mode) Facts {
-	if mode&AnyMode == 0 {
-		return scan(text, mode)
+	if !utf8.ValidString(text) {
+		return unknown
 	}
+	readings := []Mode{mode}
 	quotes, comments := ambiguities(text)
-	facts := scan(text, 0)
-	if quotes {
-		for _, m := range [...]Mode{AnsiQuotes, NoBackslashEscapes, AnsiQuotes | NoBackslashEscapes} {
-			if scan(text, m) != facts {
-				return unknown
-			}
-		}
+	switch {
+	case mode&AnyMode != 0 && quotes:
+		readings = anyMode
+	case mode&AnyMode != 0:
+		readings = plainMode
+	case mode&AnyQuotes != 0 && quotes:
+		readings = anyQuotes[mode&NoBackslashEscapes/NoBackslashEscapes]
+	case mode&AnyQuotes != 0:
+		readings = plainMode
+	default:
+		comments = false
 	}
-	if !comments {
-		return facts
+	if mode&Multibyte != 0 && !ascii(text) {
+		return unknown
 	}
-	for _, m := range [...]Mode{0, AnsiQuotes, NoBackslashEscapes, AnsiQuotes | NoBackslashEscapes} {
-		if scan(text, m|skipExecutable) != facts {
+	facts := scan(text, readings[0])
+	for i, m := range readings {
+		if i > 0 && scan(text, m) != facts || comments && scan(text, m|skipExecutable) != facts {
 			return unknown
-		}
-		if !quotes {
-			break
 		}
 	}
 	return facts
+}
+
+// The ways of reading a text of which not all is known.
+var (
+	plainMode = []Mode{0}
+	anyMode   = []Mode{0, AnsiQuotes, NoBackslashEscapes, AnsiQuotes | NoBackslashEscapes}
+	anyQuotes = [][]Mode{{0, AnsiQuotes}, {NoBackslashEscapes, AnsiQuotes | NoBackslashEscapes}}
+)
+
+func ascii(text string) bool {
+	for i := range len(text) {
+		if text[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // ambiguities finds out whether a text contains what depends on the mode.
@@ -57,6 +87,10 @@ func ambiguities(text string) (quotes, comments bool) {
 
 func scan(text string, mode Mode) Facts {
 	s := scanner{lexer: lexer{text: text, mode: mode}}
+	return s.scan()
+}
+
+func (s *scanner) scan() Facts {
 	s.ahead = s.lexer.next()
 	s.advance()
 	var all Facts
@@ -67,6 +101,7 @@ func scan(text string, mode Mode) Facts {
 		if s.token.kind == endToken {
 			break
 		}
+		s.begin = s.token.start
 		f := s.statement()
 		if s.bad {
 			return unknown
@@ -82,6 +117,9 @@ func scan(text string, mode Mode) Facts {
 
 // advance makes the next token the current one.
 func (s *scanner) advance() {
+	if s.token.kind == paramToken {
+		s.params++
+	}
 	s.last, s.token = s.token, s.ahead
 	if s.ahead.kind != endToken && s.ahead.kind != badToken {
 		s.ahead = s.lexer.next()
@@ -136,21 +174,36 @@ func (s *scanner) statement() Facts {
 		return s.query(Read)
 	case s.oneOf("INSERT", "REPLACE"):
 		s.advance()
-		return s.insert()
+		f := s.insert()
+		f.flags |= usesTable | inserts
+		return f
+	case s.is("LOAD") && s.word(s.ahead, "INDEX"): // INTO CACHE
+		return s.administration()
 	case s.oneOf("UPDATE", "DELETE", "LOAD", "DO"):
 		s.loads = s.is("LOAD")
+		do := s.is("DO")
 		s.advance()
 		f := s.query(Write)
+		if do {
+			f.flags |= leavesCounts
+		} else {
+			f.flags |= usesTable
+		}
+		if s.loads {
+			f.flags |= inserts
+		}
 		s.loads = false
 		return f
 	case s.accept("SET"):
 		return s.set()
 	case s.accept("USE"):
+		s.note(Change{Effect: EffectSchema, Name: s.identifier()})
 		s.rest()
 		return Facts{Kind: Use, Effects: EffectSchema}
 	case s.accept("CALL"):
-		s.rest()
-		return Facts{Kind: Call, Effects: EffectUnknown}
+		return s.invoke(Call)
+	case s.is("EXECUTE") && !s.word(s.ahead, "IMMEDIATE"):
+		return s.invoke(Write)
 	case s.accept("SHOW"):
 		return s.show()
 	case s.oneOf("EXPLAIN", "DESCRIBE", "DESC", "ANALYZE"):
@@ -197,9 +250,10 @@ func (s *scanner) transaction() (f Facts, ok bool) {
 func (s *scanner) completion(f Facts) Facts {
 	for !s.over() {
 		switch {
-		case s.is("TO"):
-			f.Kind = Savepoint
-		case s.is("NO"):
+		case s.is("TO"): // a savepoint, whatever it is called
+			s.rest()
+			return Facts{Kind: Savepoint}
+		case s.is("NO") && (s.word(s.ahead, "CHAIN") || s.word(s.ahead, "RELEASE")):
 			s.advance() // and what is not to be
 		case s.is("CHAIN"):
 			f.flags |= chains
@@ -207,12 +261,24 @@ func (s *scanner) completion(f Facts) Facts {
 			f.flags |= releases
 		case s.oneOf("WORK", "AND"):
 		default:
-			if f.Kind != Savepoint {
-				return s.misunderstood()
-			}
+			return s.misunderstood()
 		}
 		s.advance()
 	}
+	return f
+}
+
+// invoke passes CALL and EXECUTE. The arguments may call what they like, too.
+func (s *scanner) invoke(kind Kind) Facts {
+	s.advance() // the name: no function, though a parenthesis follows
+	for s.symbol('.') {
+		s.advance()
+		s.advance()
+	}
+	s.outs = kind == Call
+	f := s.expression(kind, false)
+	s.outs = false
+	f.Kind, f.Effects, f.flags = kind, f.Effects|EffectRoutine, f.flags|implicitCommit
 	return f
 }
 
@@ -227,22 +293,26 @@ func (s *scanner) show() Facts {
 	asks := s.oneOf("WARNINGS", "ERRORS", "COUNT", "PROFILE", "PROFILES")
 	f := s.query(Read)
 	if asks {
-		f.flags |= asksLast
+		f.flags |= asksLast | asksWarnings
+	} else {
+		f.flags |= usesTable
 	}
 	return f
 }
 
-// explain reads EXPLAIN and MariaDB's ANALYZE, which execute what they explain or do
-// not, and ANALYZE TABLE.
+// explain reads EXPLAIN and MariaDB's ANALYZE, and ANALYZE TABLE. What is explained may
+// be executed in part: constants, derived tables, and the tables of a change with more than one
+// are locked. So it is taken for what it explains.
 func (s *scanner) explain() Facts {
-	executes := s.is("ANALYZE")
-	s.advance()
-	if executes && s.oneOf("TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG") {
-		s.rest()
-		return Facts{Kind: DDL, flags: implicitCommit}
+	if s.accept("ANALYZE") {
+		if s.oneOf("TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG") {
+			s.rest()
+			return Facts{Kind: DDL, flags: implicitCommit}
+		}
+	} else {
+		s.advance()
 	}
 	for !s.over() && !s.symbol('(') && !s.oneOf("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE") {
-		executes = executes || s.is("ANALYZE")
 		if s.token.kind == userToken { // EXPLAIN … INTO @x
 			return s.misunderstood()
 		}
@@ -251,9 +321,5 @@ func (s *scanner) explain() Facts {
 	if s.over() {
 		return Facts{Kind: Read} // of a table, or of another connection
 	}
-	f := s.statement()
-	if !executes && f.Kind == Write && f.Effects == 0 {
-		f.Kind = Read
-	}
-	return f
+	return s.statement()
 }
