@@ -30,9 +30,10 @@ const stagger = 250 * time.Millisecond
 const discoverTimeouts = 10
 
 // discover asks the seeds, each a little after the one before it or as soon as that
-// has failed, and takes the first that answers.
-func (m *Monitor) discover() (discovery, error) {
-	ctx, cancel := context.WithCancel(m.ctx)
+// has failed, and takes the first that answers. ctx ends nothing; the monitor does.
+func (m *Monitor) discover(ctx context.Context) (discovery, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(m.ctx, cancel)()
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel()
@@ -59,8 +60,20 @@ func (m *Monitor) discover() (discovery, error) {
 			return discovery{}, errClosed
 		}
 	}
+	if refused, ok := errors.AsType[*dialError](causes[0]); ok && len(causes) == 1 {
+		return discovery{}, refused.cause // as the wrapped driver returns it
+	}
 	return discovery{}, &discoverError{causes: causes}
 }
+
+// dialError says that there is no connection to a seed.
+type dialError struct {
+	seed  string
+	cause error
+}
+
+func (e *dialError) Error() string { return "cannot connect to " + e.seed + ": " + e.cause.Error() }
+func (e *dialError) Unwrap() error { return e.cause }
 
 // answer is a seed's.
 type answer struct {
@@ -88,6 +101,9 @@ func (m *Monitor) interview(ctx context.Context, seed string) (discovery, error)
 	d := discovery{seed: seed, ticket: m.tickets.Add(1)}
 	var err error
 	if d.link, err = m.dial(ctx, seed); err != nil {
+		if ctx.Err() == nil {
+			return discovery{}, &dialError{seed, err}
+		}
 		return discovery{}, fmt.Errorf("cannot connect to %s: %w", seed, m.timedOut(ctx, err))
 	}
 	if d.choice, err = choose(ctx, m.cfg, d.link, seed); err != nil {

@@ -153,7 +153,8 @@ func (m *Monitor) Discover(ctx context.Context) (*Snapshot, error) {
 	if f == nil {
 		f = &flight{done: make(chan struct{})}
 		m.flight = f
-		m.runs.Go(func() { m.fly(f) })
+		values := context.WithoutCancel(ctx) // the caller's dialer may want them
+		m.runs.Go(func() { m.fly(values, f) })
 	}
 	m.mu.Unlock()
 	select {
@@ -169,9 +170,9 @@ func (m *Monitor) Discover(ctx context.Context) (*Snapshot, error) {
 
 // fly runs a discovery and starts everything when it succeeded. The hooks have heard
 // of the cluster before those who wait for the discovery go on.
-func (m *Monitor) fly(f *flight) {
+func (m *Monitor) fly(ctx context.Context, f *flight) {
 	defer close(f.done)
-	d, err := m.discover()
+	d, err := m.discover(ctx)
 	m.mu.Lock()
 	m.flight = nil
 	if err == nil && m.closed {
@@ -247,23 +248,32 @@ func (m *Monitor) Probe(ctx context.Context, id string) error {
 // Verify lets the server at the other end of conn say who it is. It returns
 // [ErrIdentity], wrapped, if that is not the instance id in that role. Where the
 // provider cannot tell it asks nothing and returns nil.
-func (m *Monitor) Verify(ctx context.Context, conn Conn, id string, role Role) error {
-	p := m.provider.Load()
-	if p == nil {
-		return nil
-	}
+func (m *Monitor) Verify(ctx context.Context, conn Conn, id string, role Role) (known bool, err error) {
 	in := m.Snapshot().Lookup(id)
 	if in == nil {
-		return fmt.Errorf("failoverproxy: %w: %s is no instance of the cluster any more", ErrIdentity, shownAddr(id))
+		if m.provider.Load() == nil {
+			return false, nil
+		}
+		return false, fmt.Errorf("failoverproxy: %w: %s is no instance of the cluster any more", ErrIdentity, shownAddr(id))
 	}
-	gotID, gotRole, err := (*p).Identify(ctx, conn, in.Addr)
+	gotID, gotRole, err := m.Identify(ctx, conn, in.Addr)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if gotID != "" && (gotID != id || gotRole != role) {
-		return fmt.Errorf("failoverproxy: %w: wanted %s as %s, found %s as %s", ErrIdentity, id, role, shownID(gotID), gotRole)
+		return false, fmt.Errorf("failoverproxy: %w: wanted %s as %s, found %s as %s", ErrIdentity, id, role, shownID(gotID), gotRole)
 	}
-	return nil
+	return gotID != "", nil
+}
+
+// Identify asks the server behind conn, which was dialled at addr, who it is: "" if the
+// topology's servers do not say.
+func (m *Monitor) Identify(ctx context.Context, conn Conn, addr string) (id string, role Role, err error) {
+	p := m.provider.Load()
+	if p == nil {
+		return "", Unknown, nil
+	}
+	return (*p).Identify(ctx, conn, addr)
 }
 
 // Close stops the monitor, closes its connections and waits until everything that it

@@ -137,7 +137,7 @@ func TestSteadyPollRefused(t *testing.T) {
 func TestVerify(t *testing.T) {
 	c := newCluster("a", "b")
 	bubble(t, c, Config{}, func(t *testing.T, w *watched) {
-		if err := w.Verify(t.Context(), nil, "a", Writer); err != nil {
+		if _, err := w.Verify(t.Context(), nil, "a", Writer); err != nil {
 			t.Errorf("before Discover: %v", err)
 		}
 		w.discover(t)
@@ -156,7 +156,7 @@ func TestVerify(t *testing.T) {
 			{"a", Writer, "wanted a as writer, found b as reader"},
 			{"zz", Reader, "zz is no instance of the cluster any more"},
 		} {
-			err := w.Verify(t.Context(), conn, tc.id, tc.role)
+			_, err := w.Verify(t.Context(), conn, tc.id, tc.role)
 			if tc.want == "" {
 				if err != nil {
 					t.Errorf("%s as %s: %v", tc.id, tc.role, err)

@@ -3,6 +3,7 @@ package backend
 import (
 	"database/sql/driver"
 	"reflect"
+	"sync"
 	"time"
 )
 
@@ -16,6 +17,11 @@ type Backend struct {
 	statements  statements
 	addr        string
 	created     time.Time
+	guard       guard
+	pending     sync.WaitGroup
+	identity    string
+	tracks      bool
+	unreported  bool
 	sentBefore  uint64 // wire.written when the current statement began
 	heardBefore uint64
 }
@@ -46,15 +52,7 @@ func (b *Backend) InTransaction() bool { return b.Status()&StatusInTransaction !
 // InReadOnlyTransaction reports whether that transaction is a READ ONLY one.
 func (b *Backend) InReadOnlyTransaction() bool { return b.Status()&StatusInReadOnlyTx != 0 }
 
-// Mark notes that a statement begins, for [Backend.Progress].
-func (b *Backend) Mark() {
-	if b.wire != nil {
-		b.sentBefore = b.wire.written.Load()
-		b.heardBefore = b.wire.received.Load()
-	}
-}
-
-// Progress tells how far the statement has come that began with [Backend.Mark]:
+// Progress tells how far the statement has come that began with [Backend.Begin]:
 // whether any byte was written and whether any byte of an answer came. Under a
 // network of mysql.RegisterDialContext it cannot be known and both are true.
 func (b *Backend) Progress() (sent, answered bool) {
@@ -88,6 +86,7 @@ func (b *Backend) IsCut() bool { return b.wire != nil && b.wire.cut.Load() }
 
 // Close says goodbye to the server, for a second at most, and closes the connection.
 func (b *Backend) Close() error {
+	b.guard.close(b)
 	if b.wire != nil {
 		if b.wire.cut.Load() || !b.conn.IsValid() {
 			b.Cut()
@@ -98,11 +97,27 @@ func (b *Backend) Close() error {
 	return b.conn.Close()
 }
 
+// Unsent notes that nothing of the statement itself was sent so far, whatever was sent to
+// make way for it.
+func (b *Backend) Unsent() {
+	if b.wire != nil {
+		b.sentBefore = b.wire.written.Load()
+		b.heardBefore = b.wire.received.Load()
+	}
+}
+
 // Addr is the address that the backend was dialled at.
 func (b *Backend) Addr() string { return b.addr }
 
 // Created is when the backend was connected.
 func (b *Backend) Created() time.Time { return b.created }
+
+// Identify notes which server this is. Servers with one identity number their connections
+// together.
+func (b *Backend) Identify(server string) { b.identity = server }
+
+// Identity is what [Backend.Identify] noted, "" if nobody knows.
+func (b *Backend) Identity() string { return b.identity }
 
 // Inner returns the wrapped driver's connection.
 func (b *Backend) Inner() driver.Conn { return b.conn }

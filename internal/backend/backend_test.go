@@ -90,7 +90,7 @@ func TestUnknownDriversAreRefused(t *testing.T) {
 func TestProgress(t *testing.T) {
 	_, d := serve(t, nil)
 	b := connect(t, d)
-	b.Mark()
+	b.Unsent()
 	if sent, answered := b.Progress(); sent || answered {
 		t.Error("something was sent")
 	}
@@ -101,7 +101,7 @@ func TestProgress(t *testing.T) {
 	if waiting, received := b.Pulse(); waiting || received == 0 {
 		t.Errorf("waiting %v, received %d", waiting, received)
 	}
-	b.Mark()
+	b.Unsent()
 	b.Cut()
 	b.Cut()
 	if _, err := b.ExecContext(t.Context(), "INSERT", nil); err == nil || !b.IsCut() {
@@ -117,24 +117,24 @@ func TestPreparedStatements(t *testing.T) {
 		t.Run(fmt.Sprint(capacity), func(t *testing.T) {
 			_, d := serve(t, func(c *Config) { c.Statements = capacity })
 			b := connect(t, d)
-			first, err := b.Prepared(t.Context(), "SELECT ?")
+			first, err := b.Prepared(t.Context(), "SELECT ?", "", nil)
 			if err != nil || first.NumInput() != 1 {
 				t.Fatal(err)
 			}
-			again, err := b.Prepared(t.Context(), "SELECT ?")
+			again, err := b.Prepared(t.Context(), "SELECT ?", "", nil)
 			if err != nil || (again == first) != (capacity > 0) {
 				t.Errorf("prepared anew: %v, %v", again != first, err)
 			}
 			for i := range 5 {
-				if _, err := b.Prepared(t.Context(), fmt.Sprintf("SELECT ?, %d", i)); err != nil {
+				if _, err := b.Prepared(t.Context(), fmt.Sprintf("SELECT ?, %d", i), "", nil); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if n := b.statements.recent.Len(); n != max(capacity, 1) || n != len(b.statements.byText) {
+			if n := b.statements.recent.Len(); n != max(capacity, 1) || n != len(b.statements.byKey) {
 				t.Errorf("%d statements are kept", n)
 			}
 			if capacity > 0 {
-				last, err := b.Prepared(t.Context(), "SELECT ?, 4")
+				last, err := b.Prepared(t.Context(), "SELECT ?, 4", "", nil)
 				if err != nil || b.Forget(last) != nil || b.statements.recent.Len() != 1 {
 					t.Error("not forgotten")
 				}

@@ -26,6 +26,10 @@ type Config struct {
 	// Timeout bounds one connect from the dial to the end of authentication. The
 	// wrapped driver's own timeout does not cover the server's greeting. 0 = 10 s.
 	Timeout time.Duration
+	// Stop stops the statement that runs on a backend whose context has ended, within
+	// ctx; until it has returned the backend is not used for anything else. nil closes
+	// the connection instead. Networks of mysql.RegisterDialContext are closed always.
+	Stop func(ctx context.Context, b *Backend) error
 	// Statements is how many prepared statements a backend keeps.
 	Statements int
 	// Logger receives what the wrapped driver logs; nil discards it.
@@ -67,7 +71,13 @@ func NewDialer(cfg Config) *Dialer {
 // Connect makes a backend to the instance at addr: dial, TLS, authentication and
 // what the configuration asks for (character set, parameters). Its errors are the
 // wrapped driver's or the dialer's.
-func (d *Dialer) Connect(ctx context.Context, addr string) (*Backend, error) {
+func (d *Dialer) Connect(ctx context.Context, addr string) (_ *Backend, err error) {
+	defer func() {
+		// The wrapped driver trusts a greeting to be complete.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("failoverproxy: the greeting of %s cannot be read: %v", addr, r)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
 
@@ -77,7 +87,7 @@ func (d *Dialer) Connect(ctx context.Context, addr string) (*Backend, error) {
 	if d.cfg.Logger != nil {
 		cfg.Logger = d.cfg.Logger
 	}
-	b := &Backend{addr: addr, statements: statements{capacity: d.cfg.Statements}}
+	b := &Backend{addr: addr, statements: statements{capacity: d.cfg.Statements}, guard: guard{stop: d.cfg.Stop}}
 	if d.tracked {
 		cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			raw, err := d.cfg.Dial(ctx, network, addr)

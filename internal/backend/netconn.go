@@ -14,6 +14,8 @@ type wire struct {
 	received atomic.Uint64 // bytes that came
 	waiting  atomic.Bool   // the last thing done was a write: an answer is due
 	cut      atomic.Bool   // we closed it ourselves, see Backend.Cut
+
+	hello handshake // used by the goroutine that connects only
 }
 
 func (w *wire) Read(p []byte) (int, error) {
@@ -21,12 +23,18 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n > 0 {
 		w.received.Add(uint64(n))
 		w.waiting.Store(false)
+		if !w.hello.read {
+			w.hello.received(p[:n])
+		}
 	}
 	return n, err
 }
 
 func (w *wire) Write(p []byte) (int, error) {
 	w.waiting.Store(true)
+	if !w.hello.sent {
+		p = w.hello.first(p)
+	}
 	n, err := w.Conn.Write(p)
 	if n > 0 {
 		w.written.Add(uint64(n))

@@ -4,12 +4,14 @@ import (
 	"container/list"
 	"context"
 	"database/sql/driver"
+	"time"
 )
 
 // Statement is a statement prepared on one backend.
 type Statement struct {
 	stmt
-	text string
+	key  key
+	used bool // it was executed, so the server knows the types of its parameters
 }
 
 // stmt is what the wrapped driver's statements are.
@@ -21,38 +23,79 @@ type stmt interface {
 	ColumnConverter(idx int) driver.ValueConverter
 }
 
+// key is what makes a prepared statement what it is: the server resolves names by the
+// default schema, reads quotes by the sql_mode, and fixes the types of parameters, all of
+// that once.
+type key struct {
+	text  string
+	state string // of the session when it was prepared
+	types types
+}
+
+// types are the kinds of a statement's arguments, one letter each. What goes beyond is not
+// told apart.
+type types [16]byte
+
+func typesOf(args []driver.NamedValue) (t types) {
+	for i, a := range args {
+		if i >= len(t) {
+			break
+		}
+		switch a.Value.(type) {
+		case nil:
+			t[i] = 'n'
+		case int64, bool:
+			t[i] = 'i'
+		case uint64:
+			t[i] = 'u'
+		case float32, float64:
+			t[i] = 'f'
+		case time.Time:
+			t[i] = 't'
+		default:
+			t[i] = 's'
+		}
+	}
+	return t
+}
+
 // statements is the least-recently-used cache of a backend's prepared
-// statements, by text. Used by one goroutine at a time, like its backend.
+// statements. Used by one goroutine at a time, like its backend.
 type statements struct {
 	capacity int
-	byText   map[string]*list.Element
+	byKey    map[key]*list.Element
 	recent   list.List // of *Statement, front = used last
 }
 
-func (s *statements) get(text string) *Statement {
-	e, ok := s.byText[text]
+// get returns the statement for a key, or one that was prepared and not executed yet: it
+// takes any types.
+func (s *statements) get(k key) *Statement {
+	e, ok := s.byKey[k]
 	if !ok {
-		return nil
+		if e, ok = s.byKey[key{text: k.text, state: k.state}]; !ok || e.Value.(*Statement).used {
+			return nil
+		}
+		delete(s.byKey, e.Value.(*Statement).key)
+		e.Value.(*Statement).key = k
+		s.byKey[k] = e
 	}
 	s.recent.MoveToFront(e)
 	return e.Value.(*Statement)
 }
 
 func (s *statements) put(st *Statement) {
-	if s.byText == nil {
-		s.byText = make(map[string]*list.Element)
+	if s.byKey == nil {
+		s.byKey = make(map[key]*list.Element)
 	}
-	s.byText[st.text] = s.recent.PushFront(st)
+	s.byKey[st.key] = s.recent.PushFront(st)
 }
 
 // makeRoom closes the statements used longest ago until one more fits. With
 // capacity 0 the last one is still kept until the next comes: its rows may be open.
 func (s *statements) makeRoom() error {
 	for s.recent.Len() > 0 && s.recent.Len() >= s.capacity {
-		e := s.recent.Back()
-		st := e.Value.(*Statement)
-		s.recent.Remove(e)
-		delete(s.byText, st.text)
+		st := s.recent.Back().Value.(*Statement)
+		s.forget(st)
 		if err := st.Close(); err != nil {
 			return err
 		}
@@ -60,23 +103,26 @@ func (s *statements) makeRoom() error {
 	return nil
 }
 
-func (s *statements) forget(text string) {
-	if e, ok := s.byText[text]; ok {
+func (s *statements) forget(st *Statement) {
+	if e, ok := s.byKey[st.key]; ok && e.Value == st {
 		s.recent.Remove(e)
-		delete(s.byText, text)
+		delete(s.byKey, st.key)
 	}
 }
 
-// Prepared returns text as a statement prepared on this backend: the one that
-// is there already, or a new one for one round trip. At most Config.Statements
-// are kept, the ones used last; with 0 every call prepares anew. Close of the
-// returned statement is this package's business.
-func (b *Backend) Prepared(ctx context.Context, text string) (*Statement, error) {
+// Prepared returns text as a statement prepared on this backend for a session in that
+// state and arguments of those types: the one that is there already, or a new one for
+// one round trip. At most Config.Statements are kept, the ones used last; with 0 every
+// call prepares anew. Close of the returned statement is this package's business.
+func (b *Backend) Prepared(ctx context.Context, text, state string, args []driver.NamedValue) (*Statement, error) {
+	k := key{text: text, state: state, types: typesOf(args)}
 	if b.statements.capacity > 0 {
-		if st := b.statements.get(text); st != nil {
+		if st := b.statements.get(k); st != nil {
+			st.used = st.used || len(args) > 0
 			return st, nil
 		}
 	}
+	b.unreported = true
 	if err := b.statements.makeRoom(); err != nil {
 		return nil, err
 	}
@@ -84,13 +130,29 @@ func (b *Backend) Prepared(ctx context.Context, text string) (*Statement, error)
 	if err != nil {
 		return nil, err
 	}
-	st := &Statement{stmt: prepared.(stmt), text: text}
+	st := &Statement{stmt: prepared.(stmt), key: k, used: len(args) > 0}
 	b.statements.put(st)
 	return st, nil
 }
 
+// HasPrepared reports whether Prepared would take no round trip.
+func (b *Backend) HasPrepared(text, state string, args []driver.NamedValue) bool {
+	return b.statements.capacity > 0 && b.statements.get(key{text: text, state: state, types: typesOf(args)}) != nil
+}
+
+// ForgetAll closes all prepared statements: the server has no room for more, or reads
+// them differently now.
+func (b *Backend) ForgetAll() error {
+	var err error
+	for b.statements.recent.Len() > 0 && err == nil {
+		err = b.Forget(b.statements.recent.Back().Value.(*Statement))
+	}
+	return err
+}
+
 // Forget closes a prepared statement that the server no longer accepts.
 func (b *Backend) Forget(st *Statement) error {
-	b.statements.forget(st.text)
+	b.unreported = true
+	b.statements.forget(st)
 	return st.Close()
 }

@@ -1,0 +1,167 @@
+package backend
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// cancelLimit is how long after the end of its context a statement may go on until its
+// connection is closed: so the caller is told within 100 ms.
+const cancelLimit = 80 * time.Millisecond
+
+// guard watches a statement's context, so that the wrapped driver need not: it would
+// close the connection. A guard has one goroutine, started by the first statement
+// whose context can end.
+type guard struct {
+	stop func(ctx context.Context, b *Backend) error // nil = leave it to the wrapped driver
+
+	begin   chan context.Context
+	end     chan struct{}
+	closed  chan struct{}
+	running sync.WaitGroup
+
+	ctx     context.Context //nolint:containedctx // of the statement that is watched
+	active  bool            // owner's: one is
+	stopped bool            // its context has ended; the owner's once it is told of the end
+}
+
+// Begin begins a statement, for [Backend.Progress], and watches its context until
+// [Backend.End]: when it ends, Config.Stop is called, and if the statement goes on
+// nevertheless, the connection is cut. It returns the context to give to the wrapped
+// driver, or the error of one that has ended already.
+func (b *Backend) Begin(ctx context.Context) (context.Context, error) {
+	b.Unsent()
+	g := &b.guard
+	if ctx.Done() == nil || g.stop == nil || b.wire == nil || g.active {
+		return ctx, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return ctx, err
+	}
+	if g.begin == nil {
+		g.begin, g.end, g.closed = make(chan context.Context), make(chan struct{}), make(chan struct{})
+		g.running.Go(func() { g.watch(b) })
+	}
+	g.ctx, g.active, g.stopped = ctx, true, false
+	g.begin <- ctx
+	return context.Background(), nil
+}
+
+// End ends what [Backend.Begin] began, once the statement's answer was read or given up.
+// It waits for a Stop that is under way, and reports whether there was one.
+func (b *Backend) End() (stopped bool) {
+	g := &b.guard
+	if !g.active {
+		return false
+	}
+	g.ctx, g.active = nil, false
+	g.end <- struct{}{}
+	return g.stopped
+}
+
+// Ended returns the error of the context that [Backend.Begin] was given, if it has ended:
+// then nothing more must be sent for it.
+func (b *Backend) Ended() error {
+	if !b.guard.active {
+		return nil
+	}
+	return b.guard.ctx.Err()
+}
+
+func (g *guard) watch(b *Backend) {
+	for {
+		select {
+		case <-g.closed:
+			return
+		case ctx := <-g.begin:
+			select {
+			case <-g.end:
+			case <-ctx.Done():
+				g.stopped = true
+				g.interrupt(b)
+			}
+		}
+	}
+}
+
+// interrupt stops the statement and waits for its end. The lease is kept meanwhile: so
+// what is stopped can be nobody else's statement.
+func (g *guard) interrupt(b *Backend) {
+	limit := time.AfterFunc(cancelLimit, b.Cut)
+	defer limit.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), cancelLimit)
+	defer cancel()
+	for {
+		if g.stop(ctx, b) != nil {
+			b.Cut()
+			<-g.end
+			return
+		}
+		// It may have come before the statement did.
+		again := time.NewTimer(stopPause)
+		select {
+		case <-g.end:
+			again.Stop()
+			return
+		case <-again.C:
+		}
+	}
+}
+
+// stopPause comes before a statement is stopped once more.
+const stopPause = 10 * time.Millisecond
+
+// Pending counts what somebody else has still to do for the backend, such as a KILL that
+// stands in line: until that is done, its statement may go on on the server.
+func (b *Backend) Pending() *sync.WaitGroup { return &b.pending }
+
+// close ends the goroutine.
+func (g *guard) close(b *Backend) {
+	if g.begin == nil {
+		return
+	}
+	b.End()
+	close(g.closed)
+	g.running.Wait()
+	g.begin = nil
+}
+
+// ThreadID is the connection's number on its server, 0 if it is not known.
+func (b *Backend) ThreadID() uint32 {
+	if b.wire == nil {
+		return 0
+	}
+	return b.wire.hello.threadID
+}
+
+// MariaDB reports whether the server says that it is one.
+func (b *Backend) MariaDB() bool { return b.wire != nil && b.wire.hello.mariaDB }
+
+// Tracks reports whether the server will say when session state changed, by
+// [StatusSessionChanged].
+func (b *Backend) Tracks() bool { return b.tracks }
+
+// Changed reports whether the server said with its last OK or EOF packet that session
+// state changed.
+func (b *Backend) Changed() bool { return b.Status()&StatusSessionChanged != 0 }
+
+// Unreported reports whether statements were prepared or closed since the server said
+// anything of changes: it will say that state changed, and mean this.
+func (b *Backend) Unreported() bool { return b.unreported }
+
+// Reported notes that it has.
+func (b *Backend) Reported() { b.unreported = false }
+
+// Track asks the server to say so. It takes one round trip, none if the server or the
+// network cannot do it.
+func (b *Backend) Track(ctx context.Context) error {
+	if b.wire == nil || !b.wire.hello.tracks {
+		return nil
+	}
+	if _, err := b.ExecContext(ctx, "SET session_track_state_change = ON", nil); err != nil {
+		return err
+	}
+	b.tracks = true
+	return nil
+}
