@@ -8,12 +8,17 @@
 //
 //   - [Session.Borrow] takes a backend, waiting in line if all are out.
 //   - [Session.Keep] ends a statement. The lease stays with its session, so that a
-//     question such as LAST_INSERT_ID() finds its answer, until the session's next
-//     statement or [Session.Release]; a session in need takes kept leases from
-//     others, the one kept longest first.
+//     question such as ROW_COUNT() finds its answer, until a session in need takes
+//     it: those of sessions at rest in database/sql's pool first ([Session.Rest]),
+//     the one kept longest before the others.
 //   - [Session.Release] gives it back. [Session.Discard] closes it instead.
-//   - [Session.Pin] binds session and backend until the session is closed, because
-//     the backend holds state that cannot be moved.
+//   - [Session.Pin] binds session and backend because the backend holds state that
+//     cannot be moved, [Session.Unpin] ends that.
+//
+// What a session has set is its [State]; a backend is brought to it when it is
+// borrowed. Some of it only the server knows (SET x = CONCAT(@@x, …), what
+// LAST_INSERT_ID() is): whoever takes a backend over asks for that on behalf of the
+// session that had it.
 //
 // When an instance leaves its role, it is retired ([Pool.Apply]): nobody gets a
 // backend of it any more, idle ones are closed, and if the server is dead those in

@@ -1,9 +1,13 @@
 package pool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 )
 
 var (
@@ -29,7 +33,60 @@ type BorrowTimeoutError struct {
 	InTx     int // backends held by open transactions
 	Pinned   int // backends bound to sessions by pins
 	Reasons  string
-	Dialing  int // connections being made
+	Dialing  int      // connections being made
+	Longest  []Holder // who has held a backend for longest, up to three
+}
+
+// Holder is a session that holds a backend.
+type Holder struct {
+	For       time.Duration
+	InTx      bool
+	Pins      string // "" = none
+	Statement string // digest of the statement that it took the backend for
+	Rows      bool   // that statement's rows are open
+}
+
+// String tells it in a few words.
+func (h Holder) String() string {
+	what := "statement"
+	switch {
+	case h.Pins != "":
+		what = "session pinned by " + h.Pins + ", since"
+	case h.InTx:
+		what = "transaction, since"
+	case h.Rows:
+		what = "rows not closed of"
+	}
+	if h.Statement == "" {
+		return fmt.Sprintf("%s for %s", what, h.For.Round(time.Millisecond))
+	}
+	return fmt.Sprintf("%s %q for %s", what, h.Statement, h.For.Round(time.Millisecond))
+}
+
+// longestShown is how many holders an error lists.
+const longestShown = 3
+
+// explainLocked makes the error of a session that waited in vain.
+func (in *Instance) explainLocked() error {
+	e := &BorrowTimeoutError{
+		Instance: in.ID, Waited: in.pool.cfg.BorrowTimeout, Size: in.size, Waiting: in.waiters.n,
+		InTx: in.inTx, Pinned: len(in.pinned), Reasons: in.pool.pins.snapshot().String(), Dialing: int(in.dialing.Load()),
+	}
+	now := time.Now().UnixNano()
+	for s := in.busy.first; s != nil; s = s.after {
+		h := Holder{For: time.Duration(max(now-s.since, 0)), InTx: s.inTx, Rows: s.reading.Load(), Statement: sqlscan.Digest(s.statement, sqlscan.AnyMode)}
+		for _, p := range s.pins {
+			h.Statement = p.statement
+			if h.Pins != "" {
+				h.Pins += ", "
+			}
+			h.Pins += p.effect.String()
+		}
+		e.Longest = append(e.Longest, h)
+	}
+	slices.SortStableFunc(e.Longest, func(a, b Holder) int { return cmp.Compare(b.For, a.For) })
+	e.Longest = e.Longest[:min(len(e.Longest), longestShown)]
+	return e
 }
 
 // Error tells the whole story on one line and names the way out.
@@ -43,6 +100,14 @@ func (e *BorrowTimeoutError) Error() string {
 		s += fmt.Sprintf(", %d connecting", e.Dialing)
 	}
 	s += fmt.Sprintf("; %d others wait", e.Waiting)
+	for i, h := range e.Longest {
+		if i == 0 {
+			s += "; held longest by: "
+		} else {
+			s += ", "
+		}
+		s += h.String()
+	}
 	if e.InTx+e.Pinned >= e.Size {
 		s += "; a transaction that needs a second session waits for itself: use the transaction's own, or raise fpPoolSize"
 	}

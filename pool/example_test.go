@@ -19,7 +19,7 @@ func Example() {
 	dialer := backend.NewDialer(backend.Config{MySQL: cfg, Dial: server.Dial})
 
 	ctx := context.Background()
-	p := pool.New(pool.Config{Size: 2, MaxIdle: 2, Connect: func(ctx context.Context, m pool.Member) (*backend.Backend, error) {
+	p := pool.New(pool.Config{Size: 2, MaxIdle: pool.Fixed(2), Connect: func(ctx context.Context, m pool.Member) (*backend.Backend, error) {
 		return dialer.Connect(ctx, m.Addr)
 	}})
 	p.Apply(1, []pool.Member{{ID: "instance-1", Addr: "instance-1:3306", Role: "writer"}})
@@ -27,12 +27,12 @@ func Example() {
 	// A thousand sessions, one statement each, share what two backends can do.
 	for range 1000 {
 		var s pool.Session
-		if err := s.Borrow(ctx, p.Instance("instance-1", "writer")); err != nil {
+		if err := s.Borrow(ctx, p.Instance("instance-1", "writer"), "SELECT 1"); err != nil {
 			fmt.Println(err)
 			return
 		}
 		// ... s.Backend() executes a statement ...
-		s.Release()
+		s.Release(ctx)
 	}
 	in := p.Stats().Instances[0]
 	fmt.Println("leases:", in.Borrowed, "connections:", in.Open)

@@ -3,8 +3,11 @@ package pool
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +27,7 @@ type Instance struct {
 	Member
 	pool     *Pool
 	epoch    uint64 // of the snapshot that admitted it
-	backends *puddle.Pool[*backend.Backend]
+	backends *puddle.Pool[*connection]
 	connects chan struct{} // semaphore of Config.ConnectConcurrency
 	retired  atomic.Bool
 	draining atomic.Bool     // retired because the pool closes: what has begun may finish
@@ -33,37 +36,51 @@ type Instance struct {
 
 	dialing                                          atomic.Int64
 	dials, dialErrors, borrowed, timeouts, reclaimed atomic.Uint64
-	inTx                                             atomic.Int64
 
 	mu      sync.Mutex
-	free    int                        // slots that nobody holds
-	waiters sessionList                // those who wait for a slot
-	kept    sessionList                // those who keep a lease for their next statement
-	open    map[*backend.Backend]int64 // and when its lifetime is over, Unix ns
-	pinned  int
+	size    int // slots; 1 until the server was asked, see Config.Limit
+	free    int // slots that nobody holds
+	open    map[*connection]struct{}
+	pinned  map[*Session]struct{}
+	inTx    int
+	waiters sessionList // those who wait for a slot
+	busy    sessionList // those who have one
+	kept    sessionList // those who have one and keep a lease for their next statement
+	resting sessionList // and those of them that lie in database/sql's pool
+	sized   bool        // size is final
 
 	// The keeper's alone.
 	heard      uint64
 	quietSince time.Time
 	nextSweep  time.Time
+	nextWarm   time.Time
+	warming    atomic.Bool
 }
 
-// grant is what a waiter gets: a slot, perhaps with a kept lease's backend, or an error.
+// grant is what a waiter gets: a slot, perhaps with a connection, an error, or the call to
+// look again.
 type grant struct {
-	res *puddle.Resource[*backend.Backend]
-	err error
+	res   *puddle.Resource[*connection]
+	err   error
+	again bool
 }
 
 func newInstance(p *Pool, epoch uint64, m Member) *Instance {
 	in := &Instance{
-		Member: m, pool: p, epoch: epoch, free: p.cfg.Size,
+		Member: m, pool: p, epoch: epoch, size: p.cfg.Size,
 		connects: make(chan struct{}, p.cfg.ConnectConcurrency),
-		open:     make(map[*backend.Backend]int64),
+		open:     make(map[*connection]struct{}),
+		pinned:   make(map[*Session]struct{}),
 	}
+	most := p.cfg.Size
+	if p.cfg.Limit != nil {
+		in.size, most = 1, math.MaxInt32
+	}
+	in.free = in.size
 	in.ended, in.end = context.WithCancel(context.Background())
 	// MaxSize ≥ 1 is the only thing that NewPool can complain about.
-	in.backends, _ = puddle.NewPool(&puddle.Config[*backend.Backend]{
-		Constructor: in.connect, Destructor: in.close, MaxSize: int32(p.cfg.Size),
+	in.backends, _ = puddle.NewPool(&puddle.Config[*connection]{
+		Constructor: in.connect, Destructor: in.close, MaxSize: int32(most),
 	})
 	return in
 }
@@ -80,7 +97,7 @@ func (in *Instance) Retired() bool { return in.retired.Load() }
 func (in *Instance) Lost() bool { return in.retired.Load() && !in.draining.Load() }
 
 // connect is puddle's constructor.
-func (in *Instance) connect(ctx context.Context) (*backend.Backend, error) {
+func (in *Instance) connect(ctx context.Context) (*connection, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(in.ended, cancel)()
@@ -95,6 +112,12 @@ func (in *Instance) connect(ctx context.Context) (*backend.Backend, error) {
 	}
 	in.dials.Add(1)
 	b, err := in.pool.cfg.Connect(ctx, in.Member)
+	if err == nil {
+		if err = in.fix(ctx, b); err != nil {
+			b.Cut()
+			_ = b.Close()
+		}
+	}
 	if err != nil {
 		in.dialErrors.Add(1)
 		if in.Retired() {
@@ -102,30 +125,60 @@ func (in *Instance) connect(ctx context.Context) (*backend.Backend, error) {
 		}
 		return nil, err
 	}
+	c := &connection{Backend: b, expires: in.expiry(b)}
 	in.mu.Lock()
-	in.open[b] = in.expiry(b)
+	in.open[c] = struct{}{}
 	in.mu.Unlock()
-	return b, nil
+	return c, nil
+}
+
+// fix asks the server how many connections there may be, once.
+func (in *Instance) fix(ctx context.Context, b *backend.Backend) error {
+	in.mu.Lock()
+	sized := in.sized || in.pool.cfg.Limit == nil
+	in.mu.Unlock()
+	if sized {
+		return nil
+	}
+	n, err := in.pool.cfg.Limit(ctx, b)
+	if err != nil {
+		return err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.sized {
+		return nil
+	}
+	more := max(n, 1) - in.size
+	in.sized, in.size = true, max(n, 1)
+	for range more {
+		in.freeSlotLocked()
+	}
+	return nil
 }
 
 // close is puddle's destructor.
-func (in *Instance) close(b *backend.Backend) {
+func (in *Instance) close(c *connection) {
 	in.mu.Lock()
-	delete(in.open, b)
+	delete(in.open, c)
 	in.mu.Unlock()
-	_ = b.Close()
+	_ = c.Close()
 }
 
-// acquire gets a slot and a backend that was alive a moment ago.
-func (in *Instance) acquire(ctx context.Context, s *Session) (*puddle.Resource[*backend.Backend], error) {
-	res, err := in.slot(ctx, s)
+// acquire gets a slot and a connection that was alive a moment ago.
+func (in *Instance) acquire(ctx context.Context, s *Session, statement string) (*puddle.Resource[*connection], error) {
+	res, victim, err := in.slot(ctx, s, statement)
 	if err != nil {
 		return nil, err
+	}
+	if victim != nil {
+		victim.settle(ctx, res.Value())
+		close(victim.paid)
 	}
 	for {
 		if res == nil {
 			if res, err = in.backends.Acquire(ctx); err != nil {
-				in.freeSlot()
+				in.leaveLease(s)
 				if errors.Is(err, puddle.ErrClosedPool) {
 					err = ErrRetired
 				}
@@ -134,11 +187,11 @@ func (in *Instance) acquire(ctx context.Context, s *Session) (*puddle.Resource[*
 		}
 		if in.Retired() { // checked after acquiring: a connect may have outlived the retirement
 			res.Destroy()
-			in.freeSlot()
+			in.leaveLease(s)
 			return nil, ErrRetired
 		}
 		// ResetSession is the wrapped driver's liveness check: one non-blocking read.
-		if b := res.Value(); !b.IsCut() && b.ResetSession(ctx) == nil {
+		if c := res.Value(); !c.IsCut() && c.ResetSession(ctx) == nil {
 			in.borrowed.Add(1)
 			return res, nil
 		}
@@ -147,72 +200,148 @@ func (in *Instance) acquire(ctx context.Context, s *Session) (*puddle.Resource[*
 	}
 }
 
-// slot waits in line for a slot. It may come with the backend of a kept lease.
-func (in *Instance) slot(ctx context.Context, s *Session) (*puddle.Resource[*backend.Backend], error) {
-	in.mu.Lock()
-	if in.Retired() {
-		in.mu.Unlock()
-		return nil, ErrRetired
-	}
-	if in.free > 0 {
-		in.free--
-		in.mu.Unlock()
-		return nil, nil
-	}
-	if in.kept.first != nil {
-		res := in.takeKeptLocked(in.kept.first)
-		in.reclaimed.Add(1)
-		in.mu.Unlock()
-		return res, nil
-	}
-	if s.turn == nil {
-		s.turn = make(chan grant, 1)
-	}
-	in.waiters.push(s)
-	in.mu.Unlock()
-
+// slot waits in line for a slot. It may come with the connection of another session, which
+// may owe it a question.
+func (in *Instance) slot(ctx context.Context, s *Session, statement string) (res *puddle.Resource[*connection], victim *Session, err error) {
 	var expired <-chan time.Time
-	if d := in.pool.cfg.BorrowTimeout; d > 0 {
-		expired = s.alarm(d)
-		defer s.timer.Stop()
-	}
-	select {
-	case g := <-s.turn:
-		return g.res, g.err
-	case <-ctx.Done():
-		return in.leave(s, ctx.Err())
-	case <-expired:
-		return in.leave(s, ErrBorrowTimeout)
+	in.mu.Lock()
+	for again := false; ; again = true {
+		if in.Retired() {
+			in.mu.Unlock()
+			return nil, nil, ErrRetired
+		}
+		if res, victim, ok := in.takeLocked(s, statement); ok {
+			in.mu.Unlock()
+			return res, victim, nil
+		}
+		if s.turn == nil {
+			s.turn = make(chan grant, 1)
+		}
+		s.statement = statement
+		in.waiters.insert(s, again)
+		in.mu.Unlock()
+
+		if d := in.pool.cfg.BorrowTimeout; d > 0 && expired == nil {
+			expired = s.alarm(d)
+			defer s.timer.Stop()
+		}
+		select {
+		case g := <-s.turn:
+			if !g.again {
+				return g.res, nil, g.err
+			}
+		case <-ctx.Done():
+			res, err = in.leave(s, ctx.Err())
+			return res, nil, err
+		case <-expired:
+			res, err = in.leave(s, ErrBorrowTimeout)
+			return res, nil, err
+		}
+		// The session that called is likely to come to rest, without debts, right now.
+		runtime.Gosched()
+		in.mu.Lock()
 	}
 }
 
+// takeLocked takes, in this order: an idle connection, one of a session at rest, a new one,
+// one that a session in somebody's hands keeps.
+func (in *Instance) takeLocked(s *Session, statement string) (res *puddle.Resource[*connection], victim *Session, ok bool) {
+	switch {
+	case in.free > 0 && in.idleLocked() > 0:
+		in.free--
+	case in.resting.first != nil:
+		res, victim = in.reclaimLocked(in.resting.first)
+	case in.free > 0:
+		in.free--
+	case in.kept.first != nil:
+		res, victim = in.reclaimLocked(in.kept.first)
+	default:
+		return nil, nil, false
+	}
+	in.busyLocked(s, statement)
+	return res, victim, true
+}
+
+// reclaimLocked takes a session's kept lease away from it. The session is returned if it
+// owes its connection a question, which is to be asked now.
+func (in *Instance) reclaimLocked(s *Session) (res *puddle.Resource[*connection], victim *Session) {
+	res = in.seizeLocked(s)
+	in.reclaimed.Add(1)
+	if !s.indebted() {
+		s.forgive()
+		return res, nil
+	}
+	s.paid = make(chan struct{})
+	return res, s
+}
+
+func (in *Instance) seizeLocked(s *Session) *puddle.Resource[*connection] {
+	res := s.res
+	s.list.remove(s)
+	s.res = nil
+	return res
+}
+
+// busyLocked notes who has a slot, and what for.
+func (in *Instance) busyLocked(s *Session, statement string) {
+	s.statement, s.since = statement, in.pool.clock.Load()
+	in.busy.push(s)
+}
+
+// idleLocked counts the connections that nobody has.
+func (in *Instance) idleLocked() int {
+	return len(in.open) - (in.size - in.free) + int(in.dialing.Load())
+}
+
+// maxIdle is how many connections may be idle: those of sessions at rest count.
+func (in *Instance) maxIdle() int {
+	return in.pool.cfg.MaxIdle.of(in.size) - in.resting.n
+}
+
 // leave takes a session out of the line that gives up, unless its turn has come.
-func (in *Instance) leave(s *Session, reason error) (*puddle.Resource[*backend.Backend], error) {
+func (in *Instance) leave(s *Session, reason error) (*puddle.Resource[*connection], error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	select {
 	case g := <-s.turn:
-		return g.res, g.err
+		if !g.again {
+			return g.res, g.err
+		}
+		in.callLocked() // somebody else
 	default:
+		in.waiters.remove(s)
 	}
-	in.waiters.remove(s)
 	if !errors.Is(reason, ErrBorrowTimeout) {
 		return nil, reason
 	}
 	in.timeouts.Add(1)
-	return nil, &BorrowTimeoutError{
-		Instance: in.ID, Waited: in.pool.cfg.BorrowTimeout, Size: in.pool.cfg.Size, Waiting: in.waiters.n,
-		InTx: int(in.inTx.Load()), Pinned: in.pinned, Reasons: in.pool.pins.snapshot().String(), Dialing: int(in.dialing.Load()),
-	}
+	return nil, in.explainLocked()
 }
 
-// freeSlot hands a slot to whoever waits longest, or back.
-func (in *Instance) freeSlot() {
+// leaveLease ends a lease without a connection.
+func (in *Instance) leaveLease(s *Session) {
 	in.mu.Lock()
+	in.busy.remove(s)
 	in.freeSlotLocked()
 	in.mu.Unlock()
 }
 
+// abandon ends a lease whose connection was cut. The slot stays taken until its statement
+// was killed on the server, if it is about to be: those that were cut count for the
+// server, too.
+func (in *Instance) abandon(s *Session, c *connection) {
+	in.mu.Lock()
+	in.busy.remove(s)
+	in.mu.Unlock()
+	in.pool.running.Go(func() {
+		c.Pending().Wait()
+		in.mu.Lock()
+		in.freeSlotLocked()
+		in.mu.Unlock()
+	})
+}
+
+// freeSlotLocked hands a slot to whoever waits longest, or back.
 func (in *Instance) freeSlotLocked() {
 	if in.waiters.first == nil {
 		in.free++
@@ -225,29 +354,42 @@ func (in *Instance) freeSlotLocked() {
 func (in *Instance) grantLocked(g grant) {
 	s := in.waiters.first
 	in.waiters.remove(s)
+	if g.err == nil {
+		in.busyLocked(s, s.statement)
+	}
 	s.turn <- g
 }
 
-// put ends a lease. The backend goes to the session that waits longest, or back, unless
+// callLocked lets the session that waits longest look again.
+func (in *Instance) callLocked() {
+	if s := in.waiters.first; s != nil {
+		in.waiters.remove(s)
+		s.turn <- grant{again: true}
+	}
+}
+
+// put ends a lease. The connection goes to the session that waits longest, or back, unless
 // it is too old or there are too many idle ones.
-func (in *Instance) put(res *puddle.Resource[*backend.Backend]) {
-	b := res.Value()
-	usable := !b.IsCut() && b.IsValid() && !in.Retired()
+func (in *Instance) put(s *Session, res *puddle.Resource[*connection]) {
+	c := res.Value()
+	usable := !c.IsCut() && c.IsValid() && !in.Retired() && !c.outlived(in.pool.clock.Load())
 	in.mu.Lock()
-	usable = usable && !in.outlivedLocked(b)
+	in.busy.remove(s)
 	if usable && in.waiters.first != nil {
 		in.grantLocked(grant{res: res})
 		in.mu.Unlock()
 		return
 	}
-	idle := len(in.open) - (in.pool.cfg.Size - in.free) // without this one
+	usable = usable && in.idleLocked() < in.maxIdle()
 	in.mu.Unlock()
-	if usable && idle < in.pool.cfg.MaxIdle {
+	if usable {
 		res.Release()
 	} else {
 		res.Destroy()
 	}
-	in.freeSlot()
+	in.mu.Lock()
+	in.freeSlotLocked()
+	in.mu.Unlock()
 }
 
 // expiry is when b's lifetime is over. It varies by ±10 % from backend to backend, so
@@ -260,18 +402,6 @@ func (in *Instance) expiry(b *backend.Backend) int64 {
 	return b.Created().UnixNano() + int64(limit*(0.9+0.2*rand.Float64()))
 }
 
-func (in *Instance) outlivedLocked(b *backend.Backend) bool {
-	return in.pool.clock.Load() > in.open[b]
-}
-
-// takeKeptLocked takes a session's kept lease away from it.
-func (in *Instance) takeKeptLocked(s *Session) *puddle.Resource[*backend.Backend] {
-	res := s.res
-	in.kept.remove(s)
-	s.res = nil
-	return res
-}
-
 // retire ends the instance. Idle and kept backends are closed now, those in use when
 // they come back. Waiters get [ErrRetired].
 func (in *Instance) retire() {
@@ -281,9 +411,13 @@ func (in *Instance) retire() {
 	for in.waiters.first != nil {
 		in.grantLocked(grant{err: ErrRetired})
 	}
-	for in.kept.first != nil {
-		in.takeKeptLocked(in.kept.first).Destroy()
-		in.free++
+	for _, l := range [...]*sessionList{&in.kept, &in.resting} {
+		for s := l.first; s != nil; s = l.first {
+			res := in.seizeLocked(s)
+			s.forfeit()
+			res.Destroy() // its destructor runs elsewhere
+			in.free++
+		}
 	}
 	in.mu.Unlock()
 	in.pool.running.Go(in.backends.Close)
@@ -296,15 +430,27 @@ func (in *Instance) drained() bool {
 	return len(in.open) == 0
 }
 
+// executing reports whether a connection is being made, or a statement's answer is due.
+func (in *Instance) executing() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.dialing.Load() > 0 {
+		return true
+	}
+	for c := range in.open {
+		if waiting, _ := c.Pulse(); waiting {
+			return true
+		}
+	}
+	return false
+}
+
 // cut closes every connection under whatever runs on it.
 func (in *Instance) cut() {
 	in.mu.Lock()
-	open := make([]*backend.Backend, 0, len(in.open))
-	for b := range in.open {
-		open = append(open, b)
-	}
+	open := slices.Collect(maps.Keys(in.open))
 	in.mu.Unlock()
-	for _, b := range open {
-		b.Cut()
+	for _, c := range open {
+		c.Cut()
 	}
 }

@@ -18,6 +18,7 @@ func (p *Pool) keep() {
 					p.cfg.Silent(in.ID)
 				}
 				in.sweep(now)
+				in.warm(now)
 			}
 		}
 	}
@@ -43,8 +44,8 @@ func (in *Instance) silent(now time.Time) bool {
 	due := in.dialing.Load() > 0
 	heard := in.dials.Load() - in.dialErrors.Load() // a completed connect is life, too
 	in.mu.Lock()
-	for b := range in.open {
-		waiting, received := b.Pulse()
+	for c := range in.open {
+		waiting, received := c.Pulse()
 		due = due || waiting
 		heard += received
 	}
@@ -75,14 +76,88 @@ func (in *Instance) sweep(now time.Time) {
 		}
 	}
 	in.nextSweep = now.Add(every)
+	in.mu.Lock()
+	spare := in.readyLocked() - in.pool.cfg.MinIdle.of(in.size)
+	in.mu.Unlock()
 	for _, res := range in.backends.AcquireAllIdle() {
-		in.mu.Lock()
-		outlived := in.outlivedLocked(res.Value())
-		in.mu.Unlock()
-		if outlived || idle > 0 && res.IdleDuration() > idle {
+		if res.Value().outlived(now.UnixNano()) || idle > 0 && res.IdleDuration() > idle && spare > 0 {
+			spare--
 			res.Destroy()
 		} else {
 			res.ReleaseUnused()
 		}
 	}
+	in.disturb(now, spare)
+}
+
+// readyLocked counts the connections that are there for anybody.
+func (in *Instance) readyLocked() int { return in.idleLocked() + in.resting.n }
+
+// disturb closes the connections that sessions at rest have left unused for too long, as
+// many as can be spared.
+func (in *Instance) disturb(now time.Time, spare int) {
+	idle := in.pool.cfg.IdleTimeout
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for s := in.resting.first; s != nil; {
+		next := s.after
+		if s.res.Value().outlived(now.UnixNano()) || idle > 0 && now.UnixNano()-s.since > int64(idle) && spare > 0 {
+			spare--
+			res := in.seizeLocked(s)
+			s.forfeit()
+			res.Destroy()
+			in.freeSlotLocked()
+		}
+		s = next
+	}
+}
+
+// warmPause comes between looks after what is to be kept ready.
+const warmPause = time.Second
+
+// warm connects until as many connections are idle as are to be kept ready, one at a time,
+// in place of those that the server has closed, too.
+func (in *Instance) warm(now time.Time) {
+	if in.pool.cfg.MinIdle.of(in.pool.cfg.Size) == 0 || now.Before(in.nextWarm) || in.warming.Swap(true) {
+		return
+	}
+	in.nextWarm = now.Add(warmPause)
+	for _, res := range in.backends.AcquireAllIdle() {
+		if c := res.Value(); c.IsCut() || c.ResetSession(in.ended) != nil {
+			res.Destroy()
+		} else {
+			res.ReleaseUnused()
+		}
+	}
+	in.bury()
+	in.pool.running.Go(func() {
+		defer in.warming.Store(false)
+		for in.missing() && in.backends.CreateResource(in.ended) == nil {
+		}
+	})
+}
+
+// bury closes the connections of sessions at rest that the server has closed.
+func (in *Instance) bury() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for s := in.resting.first; s != nil; {
+		next := s.after
+		// One read that does not block. The lock keeps the session from taking it up.
+		if c := s.res.Value(); c.IsCut() || c.ResetSession(in.ended) != nil {
+			res := in.seizeLocked(s)
+			s.forfeit()
+			res.Destroy()
+			in.freeSlotLocked()
+		}
+		s = next
+	}
+}
+
+// missing reports whether fewer connections are idle than are to be kept ready, and there
+// may be another.
+func (in *Instance) missing() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.readyLocked() < in.pool.cfg.MinIdle.of(in.size) && len(in.open)+int(in.dialing.Load()) < in.size
 }

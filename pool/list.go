@@ -1,21 +1,32 @@
 package pool
 
-// sessionList lists sessions of an instance that keep a lease, or that wait for one,
-// the first of them in front. Intrusive, because both are on statements' path and must
-// not allocate; a session is in one list at most. The zero value is an empty list.
+// sessionList lists sessions of an instance in one situation, the first of them in front.
+// Intrusive, because it is on statements' path and must not allocate; a session is in one
+// list at most. The zero value is an empty list.
 type sessionList struct {
 	first, last *Session
 	n           int
 }
 
-func (l *sessionList) push(s *Session) {
-	s.listed, s.before, s.after = true, l.last, nil
-	if l.last != nil {
-		l.last.after = s
+// push puts a session at the end.
+func (l *sessionList) push(s *Session) { l.insert(s, false) }
+
+// insert puts a session at the end, or in front.
+func (l *sessionList) insert(s *Session, front bool) {
+	s.list, s.before, s.after = l, l.last, nil
+	if front {
+		s.before, s.after = nil, l.first
+	}
+	if s.before != nil {
+		s.before.after = s
 	} else {
 		l.first = s
 	}
-	l.last = s
+	if s.after != nil {
+		s.after.before = s
+	} else {
+		l.last = s
+	}
 	l.n++
 }
 
@@ -30,6 +41,6 @@ func (l *sessionList) remove(s *Session) {
 	} else {
 		l.last = s.before
 	}
-	s.listed, s.before, s.after = false, nil, nil
+	s.list, s.before, s.after = nil, nil, nil
 	l.n--
 }

@@ -26,8 +26,16 @@ type Config struct {
 	Connect func(ctx context.Context, m Member) (*backend.Backend, error)
 	// Size is how many backends an instance may have, at least 1.
 	Size int
-	// MaxIdle is how many idle backends are kept per instance; 0 keeps none.
-	MaxIdle int
+	// Limit asks a server how many backends it may have instead, over the first one; nil
+	// means Size.
+	Limit func(ctx context.Context, b *backend.Backend) (int, error)
+	// MinIdle is how many idle backends are kept ready per instance; MaxIdle is how many
+	// are kept at most, 0 none. Both may depend on the number that there may be.
+	MinIdle, MaxIdle Share
+	// Schema is the default schema of new connections.
+	Schema string
+	// SessionMode gives a session one backend for as long as it lives.
+	SessionMode bool
 	// IdleTimeout closes a backend that was idle for so long; 0 = never.
 	IdleTimeout time.Duration
 	// MaxLifetime closes a backend of that age, ±10 %, when it comes back; 0 = never.
@@ -45,6 +53,19 @@ type Config struct {
 	Silent func(id string)
 }
 
+// Share is a number that may depend on a whole; nil is 0.
+type Share func(whole int) int
+
+// Fixed is a number that does not.
+func Fixed(n int) Share { return func(int) int { return n } }
+
+func (f Share) of(whole int) int {
+	if f == nil {
+		return 0
+	}
+	return f(whole)
+}
+
 // Pool holds the backends of all instances of a cluster. It is safe for
 // concurrent use. It starts its one goroutine with the first instance and stops it
 // in [Pool.Close].
@@ -52,7 +73,9 @@ type Pool struct {
 	cfg       Config
 	instances atomic.Pointer[map[string]*Instance] // immutable, replaced by Apply
 	clock     atomic.Int64                         // Unix ns as of the keeper's last round: coarse, free to read
-	pins      pinCounters
+	pins      pinCounters                          // in force
+	pinned    pinCounters                          // since the start
+	normal    normals
 
 	apply   sync.Mutex  // serialises Apply and Close
 	leaving []*Instance // retired, with backends still out; guarded by apply
@@ -154,17 +177,39 @@ func (p *Pool) Close(ctx context.Context, force bool) error {
 		p.running.Wait()
 		close(done)
 	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(closePoll):
+			// What was cut and waits for no answer is held by a session that somebody forgot
+			// to close: there is nothing left to wait for.
+			if force && p.forgotten() {
+				return nil
+			}
+		}
 	}
+}
+
+const closePoll = 20 * time.Millisecond
+
+// forgotten reports whether no statement is being executed any more.
+func (p *Pool) forgotten() bool {
+	p.apply.Lock()
+	defer p.apply.Unlock()
+	for _, in := range p.leaving {
+		if in.executing() {
+			return false
+		}
+	}
+	return true
 }
 
 // Stats returns the state of every instance and the pins in force.
 func (p *Pool) Stats() Stats {
-	s := Stats{Pins: p.pins.snapshot()}
+	s := Stats{Pins: p.pins.snapshot(), Pinned: p.pinned.snapshot()}
 	for _, in := range sortedByID(maps.Values(*p.instances.Load())) {
 		s.Instances = append(s.Instances, in.stats())
 	}

@@ -16,46 +16,46 @@ func TestPool(t *testing.T) {
 		cfg Config
 		run func(r *rig)
 	}{
-		"a backend is used again": {Config{Size: 2, MaxIdle: 2}, func(r *rig) {
+		"a backend is used again": {Config{Size: 2, MaxIdle: Fixed(2)}, func(r *rig) {
 			a := r.borrow()
 			first := a.Backend()
-			a.Release()
+			a.Release(r.Context())
 			b := r.borrow()
 			if b.Backend() != first {
 				r.Error("connected anew")
 			}
-			b.Release()
+			b.Release(r.Context())
 			if s := r.stats(); s.Open != 1 || s.InUse != 0 || s.Dials != 1 || s.Borrowed != 2 {
 				r.Errorf("%+v", s)
 			}
 		}},
-		"first come, first served": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+		"first come, first served": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
 			holder := r.borrow()
 			order := make(chan int, 5)
 			for i := range 5 {
 				go func() {
 					s := r.borrow()
 					order <- i
-					s.Release()
+					s.Release(r.Context())
 				}()
 				synctest.Wait()
 			}
 			if n := r.stats().Waiting; n != 5 {
 				r.Errorf("%d wait", n)
 			}
-			holder.Release()
+			holder.Release(r.Context())
 			for i := range 5 {
 				if got := <-order; got != i {
 					r.Errorf("%d was served in the place of %d", got, i)
 				}
 			}
 		}},
-		"a wait ends with the timeout, which says who holds the backends": {Config{Size: 2, MaxIdle: 2, BorrowTimeout: time.Second}, func(r *rig) {
+		"a wait ends with the timeout, which says who holds the backends": {Config{Size: 2, MaxIdle: Fixed(2), BorrowTimeout: time.Second}, func(r *rig) {
 			inTx, pinned := r.borrow(), r.borrow()
 			inTx.SetInTx(true)
-			pinned.Pin(sqlscan.EffectTemporaryTable)
+			pinned.Pin(sqlscan.EffectTemporaryTable, "t", false, "CREATE TEMPORARY TABLE t (secret INT)")
 			start := time.Now()
-			err := new(Session).Borrow(r.Context(), r.instance())
+			err := new(Session).Borrow(r.Context(), r.instance(), "SELECT 1")
 			if !errors.Is(err, ErrBorrowTimeout) || time.Since(start) != time.Second {
 				r.Errorf("%v after %s", err, time.Since(start))
 			}
@@ -64,158 +64,158 @@ func TestPool(t *testing.T) {
 					r.Errorf("%q is not in %v", part, err)
 				}
 			}
-			inTx.Close()
-			pinned.Close()
+			inTx.Close(r.Context())
+			pinned.Close(r.Context())
 			if s := r.Stats(); len(s.Pins) != 0 || s.Instances[0].InTx != 0 || s.Instances[0].Pinned != 0 || s.Instances[0].Timeouts != 1 {
 				r.Errorf("%+v", s)
 			}
 		}},
-		"a wait ends with its context": {Config{Size: 1, MaxIdle: 1, BorrowTimeout: time.Hour}, func(r *rig) {
+		"a wait ends with its context": {Config{Size: 1, MaxIdle: Fixed(1), BorrowTimeout: time.Hour}, func(r *rig) {
 			holder := r.borrow()
 			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 			defer cancel()
-			if err := new(Session).Borrow(ctx, r.instance()); !errors.Is(err, context.DeadlineExceeded) {
+			if err := new(Session).Borrow(ctx, r.instance(), "SELECT 1"); !errors.Is(err, context.DeadlineExceeded) {
 				r.Errorf("got %v", err)
 			}
-			holder.Release()
-			r.borrow().Release() // the slot was not lost
+			holder.Release(r.Context())
+			r.borrow().Release(r.Context()) // the slot was not lost
 		}},
-		"a kept lease is the session's until somebody needs it": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+		"a kept lease is the session's until somebody needs it": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
 			a := r.borrow()
 			backend := a.Backend()
-			a.Keep()
+			a.Keep(r.Context())
 			if a.Backend() != nil || r.stats().Kept != 1 {
 				r.Errorf("%+v", r.stats())
 			}
-			if err := a.Borrow(r.Context(), r.instance()); err != nil || a.Backend() != backend {
+			if err := a.Borrow(r.Context(), r.instance(), "SELECT 1"); err != nil || a.Backend() != backend {
 				r.Errorf("got another backend, %v", err)
 			}
-			a.Keep()
+			a.Keep(r.Context())
 			b := r.borrow()
-			if b.Backend() != backend || a.Hold(r.Context()) {
+			if b.Backend() != backend || a.Hold(r.Context(), "SELECT 1") {
 				r.Error("the kept lease was not taken")
 			}
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				if err := a.Borrow(r.Context(), r.instance()); err != nil {
+				if err := a.Borrow(r.Context(), r.instance(), "SELECT 1"); err != nil {
 					r.Error(err)
 				}
 			}()
 			synctest.Wait()
-			b.Keep() // somebody waits: nothing is kept
+			b.Keep(r.Context()) // somebody waits: nothing is kept
 			<-done
-			if b.Hold(r.Context()) {
+			if b.Hold(r.Context(), "SELECT 1") {
 				r.Error("kept though somebody waited")
 			}
-			a.Release()
+			a.Release(r.Context())
 			if s := r.stats(); s.Reclaimed != 1 || s.InUse != 0 || s.Open != 1 {
 				r.Errorf("%+v", s)
 			}
 		}},
-		"the lease that was kept longest is taken first": {Config{Size: 3, MaxIdle: 3}, func(r *rig) {
+		"the lease that was kept longest is taken first": {Config{Size: 3, MaxIdle: Fixed(3)}, func(r *rig) {
 			sessions := []*Session{r.borrow(), r.borrow(), r.borrow()}
-			sessions[1].Keep()
-			sessions[0].Keep()
-			sessions[2].Keep()
+			sessions[1].Keep(r.Context())
+			sessions[0].Keep(r.Context())
+			sessions[2].Keep(r.Context())
 			thief := r.borrow()
 			for i, want := range []bool{true, false, true} {
-				if sessions[i].Hold(r.Context()) != want {
+				if sessions[i].Hold(r.Context(), "SELECT 1") != want {
 					r.Errorf("session %d keeps its lease: %v", i, !want)
 				}
 			}
-			thief.Release()
+			thief.Release(r.Context())
 			for _, s := range sessions {
-				s.Close()
+				s.Close(r.Context())
 			}
 			if s := r.stats(); s.InUse != 0 || s.Kept != 0 {
 				r.Errorf("%+v", s)
 			}
 		}},
-		"a pinned session's backend goes with it": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+		"a pinned session's backend goes with it": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
 			s := r.borrow()
-			s.Pin(sqlscan.EffectNamedLock)
-			s.Keep()
+			s.Pin(sqlscan.EffectNamedLock, "l", false, "SELECT GET_LOCK('l', 1)")
+			s.Keep(r.Context())
 			if s.Backend() == nil {
 				r.Error("the lease was given up")
 			}
-			s.Close()
+			s.Close(r.Context())
 			synctest.Wait()
 			if n := r.stats().Open; n != 0 {
 				r.Errorf("%d backends with a lock are open", n)
 			}
 		}},
-		"so many idle ones and no more": {Config{Size: 5, MaxIdle: 2}, func(r *rig) {
+		"so many idle ones and no more": {Config{Size: 5, MaxIdle: Fixed(2)}, func(r *rig) {
 			sessions := make([]*Session, 5)
 			for i := range sessions {
 				sessions[i] = r.borrow()
 			}
 			for _, s := range sessions {
-				s.Release()
+				s.Release(r.Context())
 			}
 			synctest.Wait()
 			if n := r.stats().Open; n != 2 {
 				r.Errorf("%d are open", n)
 			}
 		}},
-		"so many connect at a time and no more": {Config{Size: 20, MaxIdle: 20, ConnectConcurrency: 3}, func(r *rig) {
+		"so many connect at a time and no more": {Config{Size: 20, MaxIdle: Fixed(20), ConnectConcurrency: 3}, func(r *rig) {
 			r.delay = time.Second
 			done := make(chan *Session)
 			for range 20 {
 				go func() { done <- r.borrow() }()
 			}
 			for range 20 {
-				(<-done).Close()
+				(<-done).Close(r.Context())
 			}
 			if n := r.most.Load(); n != 3 {
 				r.Errorf("%d at a time", n)
 			}
 		}},
-		"idle backends are closed, and old ones": {Config{Size: 2, MaxIdle: 2, IdleTimeout: time.Minute, MaxLifetime: 10 * time.Minute}, func(r *rig) {
+		"idle backends are closed, and old ones": {Config{Size: 2, MaxIdle: Fixed(2), IdleTimeout: time.Minute, MaxLifetime: 10 * time.Minute}, func(r *rig) {
 			busy := r.borrow()
-			r.borrow().Release()
+			r.borrow().Release(r.Context())
 			time.Sleep(2 * time.Minute)
 			if n := r.stats().Open; n != 1 {
 				r.Errorf("%d are open", n)
 			}
 			time.Sleep(10 * time.Minute)
-			busy.Release()
+			busy.Release(r.Context())
 			synctest.Wait()
 			if n := r.stats().Open; n != 0 {
 				r.Errorf("%d are open", n)
 			}
 		}},
-		"a dead backend is noticed before it is used": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+		"a dead backend is noticed before it is used": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
 			s := r.borrow()
 			dead := s.Backend()
-			s.Release()
+			s.Release(r.Context())
 			dead.Cut()
 			s = r.borrow()
 			if s.Backend() == dead {
 				r.Error("the dead backend was lent")
 			}
-			s.Release()
+			s.Release(r.Context())
 		}},
-		"retired: idle ones are closed, those in use when they come back": {Config{Size: 2, MaxIdle: 2}, func(r *rig) {
+		"retired: idle ones are closed, those in use when they come back": {Config{Size: 2, MaxIdle: Fixed(2)}, func(r *rig) {
 			old := r.instance()
 			busy := r.borrow()
 			kept := r.borrow()
-			kept.Keep()
+			kept.Keep(r.Context())
 			r.Apply(2, []Member{{ID: "i-1", Addr: "i-1:3306", Role: "reader"}})
 			synctest.Wait()
-			if !old.Retired() || kept.Hold(r.Context()) || busy.Backend().IsCut() || len(r.server.Conns()) != 1 {
+			if !old.Retired() || kept.Hold(r.Context(), "SELECT 1") || busy.Backend().IsCut() || len(r.server.Conns()) != 1 {
 				r.Errorf("retired %v, %d connections", old.Retired(), len(r.server.Conns()))
 			}
-			if err := new(Session).Borrow(r.Context(), old); !errors.Is(err, ErrRetired) {
+			if err := new(Session).Borrow(r.Context(), old, "SELECT 1"); !errors.Is(err, ErrRetired) {
 				r.Errorf("got %v", err)
 			}
-			busy.Release()
+			busy.Release(r.Context())
 			synctest.Wait()
 			if n := len(r.server.Conns()); n != 0 {
 				r.Errorf("%d connections", n)
 			}
 		}},
-		"down: what is in use is cut, also if the role was lost before": {Config{Size: 2, MaxIdle: 2}, func(r *rig) {
+		"down: what is in use is cut, also if the role was lost before": {Config{Size: 2, MaxIdle: Fixed(2)}, func(r *rig) {
 			busy := r.borrow()
 			r.Apply(2, []Member{{ID: "i-1", Addr: "i-1:3306", Role: "reader"}})
 			if busy.Backend().IsCut() {
@@ -228,12 +228,12 @@ func TestPool(t *testing.T) {
 			busy.Discard()
 			r.Apply(4, []Member{writer})
 		}},
-		"who waits in line or connects is told of the retirement": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+		"who waits in line or connects is told of the retirement": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
 			r.delay = time.Hour
 			old := r.instance()
 			errs := make(chan error)
 			for range 2 {
-				go func() { errs <- new(Session).Borrow(r.Context(), old) }()
+				go func() { errs <- new(Session).Borrow(r.Context(), old, "SELECT 1") }()
 			}
 			synctest.Wait()
 			r.Apply(2, nil)
@@ -244,14 +244,14 @@ func TestPool(t *testing.T) {
 			}
 			r.Apply(3, []Member{writer})
 		}},
-		"the same members change nothing": {Config{Size: 1, MaxIdle: 1}, func(r *rig) {
+		"the same members change nothing": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
 			before := r.instance()
 			r.Apply(7, []Member{writer, {ID: "i-2", Addr: "i-2:3306", Role: "reader"}})
 			if r.instance() != before || before.Retired() {
 				r.Error("retired")
 			}
 		}},
-		"silence": {Config{Size: 2, MaxIdle: 2, StallTimeout: 2 * time.Second}, func(r *rig) {
+		"silence": {Config{Size: 2, MaxIdle: Fixed(2), StallTimeout: 2 * time.Second}, func(r *rig) {
 			s := r.borrow()
 			time.Sleep(time.Minute)
 			if len(r.silent) != 0 {
@@ -261,11 +261,11 @@ func TestPool(t *testing.T) {
 			ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 			defer cancel()
 			start := time.Now()
-			go func() { _ = new(Session).Borrow(ctx, r.instance()) }()
+			go func() { _ = new(Session).Borrow(ctx, r.instance(), "SELECT 1") }()
 			if id := <-r.silent; id != "i-1" || time.Since(start) > 2500*time.Millisecond {
 				r.Errorf("%s after %s", id, time.Since(start))
 			}
-			s.Release()
+			s.Release(r.Context())
 		}},
 	} {
 		t.Run(name, func(t *testing.T) { bubble(t, test.cfg, test.run) })

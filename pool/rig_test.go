@@ -69,7 +69,7 @@ func (r *rig) instance() *Instance { return r.Instance(writer.ID, writer.Role) }
 func (r *rig) borrow() *Session {
 	r.Helper()
 	s := &Session{}
-	if err := s.Borrow(r.Context(), r.instance()); err != nil {
+	if err := s.Borrow(r.Context(), r.instance(), "SELECT 1"); err != nil {
 		r.Fatal(err)
 	}
 	return s

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/puddle/v2"
@@ -14,46 +15,92 @@ import (
 // as database/sql guarantees; only a kept lease may be taken from it meanwhile.
 // The zero value is an idle session.
 type Session struct {
-	in   *Instance // of the lease, or of the last one
-	res  *puddle.Resource[*backend.Backend]
-	pins sqlscan.Effects
-	inTx bool
-	kept bool // the lease is kept, or was and has been taken
+	in      *Instance // of the lease, or of the last one
+	res     *puddle.Resource[*connection]
+	state   *State
+	pins    []pin // guarded by in.mu, too
+	reasons sqlscan.Effects
+	last    *connection // that had its lease
+	inTx    bool        // written under in.mu
+	kept    bool        // the lease is kept, or was and has been taken
+	resting bool        // kept, and the session lies in database/sql's pool; guarded by in.mu
 
-	// The place in in.kept or in.waiters, guarded by in.mu. While a lease is kept, res
+	// See debt.go.
+	debts *debts // nil if there are none
+	id    insertID
+	// paid is closed when whoever took the lease has asked what the session owed.
+	paid chan struct{}
+
+	// The place in one of the lists of in, guarded by in.mu. While a lease is kept, res
 	// is guarded by it, too.
-	listed        bool
-	before, after *Session
+	list                  *sessionList
+	before, after         *Session
+	statement             string // that the lease is for; guarded by in.mu
+	reading               atomic.Bool
+	answered, hasAnswered bool  // a statement has left its warnings on this lease, or on one before
+	since                 int64 // the pool's clock when that began, or when the lease was kept
 
-	keptAt int64       // the pool's clock when the lease was kept
-	turn   chan grant  // for waits; made by the first
-	timer  *time.Timer // for waits; made by the first
+	turn  chan grant  // for waits; made by the first
+	timer *time.Timer // for waits; made by the first
 }
 
-// Borrow gets the session a backend of in. If it kept a lease of in, that one is
-// used. It returns the context's error, [ErrRetired], a [BorrowTimeoutError], or
-// the error of the connect; nothing was sent for the session then.
-func (s *Session) Borrow(ctx context.Context, in *Instance) error {
-	if s.Hold(ctx) {
+// Borrow gets the session a backend of in for a statement, and brings it to the session's
+// state. If the session kept a lease of in, that one is used. It returns the
+// context's error, [ErrRetired], a [BorrowTimeoutError], or the error of the connect;
+// nothing of the statement was sent then.
+func (s *Session) Borrow(ctx context.Context, in *Instance, statement string) error {
+	if s.Hold(ctx, statement) {
 		if s.in == in && !in.Retired() {
 			return nil
 		}
-		s.Release()
+		s.Release(ctx)
 	}
-	res, err := in.acquire(ctx, s)
-	if err != nil {
-		return err
+	s.in = in
+	for {
+		res, err := in.acquire(ctx, s, statement)
+		if err != nil {
+			return err
+		}
+		c := res.Value()
+		used := c.state != nil
+		if err = c.prepare(ctx, s); err == nil {
+			// Where nobody else was there are no warnings of anybody else's.
+			s.res, s.resting = res, false
+			s.answered = c.user == s && s.last == c || c.user == nil && !s.hasAnswered
+			c.user, s.last = s, c
+			return nil
+		}
+		c.Cut()
+		res.Destroy()
+		in.leaveLease(s)
+		// What another session left may be what cannot be undone: a new connection has no past.
+		if !used && err != errUnrestorable { //nolint:errorlint // our own, never wrapped
+			return err
+		}
 	}
-	s.in, s.res = in, res
-	return nil
+}
+
+// prepare makes a connection fit for a session that it has not served just before.
+func (c *connection) prepare(ctx context.Context, s *Session) error {
+	if c.once {
+		// The SET TRANSACTION of somebody who went elsewhere: ended by any end of a transaction.
+		if err := c.run(ctx, "COMMIT"); err != nil {
+			return err
+		}
+		c.once = false
+	}
+	if !c.idUsed && s.id.value == 0 && !s.id.gone && !s.id.unread {
+		c.idOwner, c.idVersion = s, s.id.version
+	}
+	return c.bring(ctx, s.state, s.in.pool.cfg.Schema)
 }
 
 // Hold takes a kept lease up again, so that nobody can take it any more, and reports
 // whether the session has a lease then: the one of its last statement, with the answers
 // that are bound to it.
-func (s *Session) Hold(ctx context.Context) bool {
+func (s *Session) Hold(ctx context.Context, statement string) bool {
 	if s.kept {
-		s.resume(ctx)
+		s.resume(ctx, statement)
 	}
 	return s.res != nil
 }
@@ -69,20 +116,33 @@ func (s *Session) alarm(d time.Duration) <-chan time.Time {
 }
 
 // resume takes the kept lease up again, if it is still there and alive.
-func (s *Session) resume(ctx context.Context) {
+func (s *Session) resume(ctx context.Context, statement string) {
+	in := s.in
 	s.kept = false
-	s.in.mu.Lock()
-	mine := s.listed
+	in.mu.Lock()
+	mine := s.list != nil
+	keptAt := s.since
 	if mine {
-		s.in.kept.remove(s)
+		s.list.remove(s)
+		s.resting = false
+		in.busyLocked(s, statement)
 	}
-	s.in.mu.Unlock()
+	in.mu.Unlock()
 	if !mine {
+		s.await()
 		return
 	}
 	// A lease that was kept while the clock moved may have been hung up on.
-	if b := s.res.Value(); b.IsCut() || s.keptAt != s.in.pool.clock.Load() && b.ResetSession(ctx) != nil {
+	if b := s.res.Value(); b.IsCut() || keptAt != in.pool.clock.Load() && b.ResetSession(ctx) != nil {
 		s.Discard()
+	}
+}
+
+// await waits for whoever took the lease to ask what the session owed.
+func (s *Session) await() {
+	if s.paid != nil {
+		<-s.paid
+		s.paid = nil
 	}
 }
 
@@ -91,7 +151,7 @@ func (s *Session) Backend() *backend.Backend {
 	if s.kept || s.res == nil {
 		return nil
 	}
-	return s.res.Value()
+	return s.res.Value().Backend
 }
 
 // Instance returns the instance of the lease, or of the last one; nil if there was none.
@@ -99,122 +159,173 @@ func (s *Session) Instance() *Instance { return s.in }
 
 // Keep ends a statement: outside a transaction and without pins the lease is kept
 // for the session, or given back if others wait.
-func (s *Session) Keep() {
+func (s *Session) Keep(ctx context.Context) {
 	if s.res == nil || s.kept || s.Bound() {
 		return
 	}
 	in := s.in
 	if in.Retired() || !s.res.Value().IsValid() {
-		s.Release()
+		s.Release(ctx)
 		return
 	}
 	in.mu.Lock()
-	if in.waiters.first == nil && !in.Retired() {
-		s.keptAt = in.pool.clock.Load()
-		s.kept = true
+	if (in.waiters.first == nil || s.indebted()) && !in.Retired() {
+		s.kept, s.resting = true, false
+		s.since = in.pool.clock.Load()
+		s.list.remove(s)
 		in.kept.push(s)
+		// The session may be about to rest, and forgive its debts: see slot.
+		in.callLocked()
 		in.mu.Unlock()
 		return
 	}
 	in.mu.Unlock()
-	s.Release()
+	s.Release(ctx)
 }
 
-// Bound reports whether the session must hold its lease: a transaction is open or
-// it is pinned.
-func (s *Session) Bound() bool { return s.inTx || s.pins != 0 }
+// Rest ends a use of the session out of database/sql's pool. A lease that it keeps is the
+// first to be taken by others; until then the session finds it where it left it.
+func (s *Session) Rest(ctx context.Context) {
+	if !s.kept {
+		if !s.Bound() {
+			s.Release(ctx)
+		}
+		return
+	}
+	in := s.in
+	in.mu.Lock()
+	if s.list != nil && in.waiters.first == nil && in.idleLocked() < in.maxIdle() && !in.Retired() {
+		s.resting = true
+		s.list.remove(s)
+		in.resting.push(s)
+		in.mu.Unlock()
+		return
+	}
+	s.resting = true
+	in.mu.Unlock()
+	s.Release(ctx)
+}
+
+// Bound reports whether the session must hold its lease: a transaction is open or it is
+// pinned, or its pool gives one backend to each session.
+func (s *Session) Bound() bool {
+	return s.inTx || s.reasons != 0 || !s.kept && s.res != nil && s.in.pool.cfg.SessionMode
+}
 
 // Release gives the lease back, kept or not. Pins and transaction must be over.
-func (s *Session) Release() {
-	if res := s.take(); res != nil {
-		s.in.put(res)
+func (s *Session) Release(ctx context.Context) {
+	res := s.take()
+	if res == nil {
+		return
 	}
+	if s.indebted() {
+		s.settle(ctx, res.Value())
+	} else {
+		s.forgive()
+	}
+	s.in.put(s, res)
 }
 
 // Discard closes the lease's backend and ends what was bound to it.
 func (s *Session) Discard() {
 	if res := s.take(); res != nil {
-		res.Value().Cut()
+		c := res.Value()
+		c.Cut()
 		res.Destroy()
-		s.in.freeSlot()
+		s.in.abandon(s, c)
+		s.forfeit()
 	}
-	s.Unpin()
+	s.unpinAll()
 	s.SetInTx(false)
 }
 
-// take ends the lease on the session's side.
-func (s *Session) take() *puddle.Resource[*backend.Backend] {
+// take ends the lease on the session's side. Its slot is still taken.
+func (s *Session) take() *puddle.Resource[*connection] {
 	if s.in == nil {
 		return nil
 	}
 	if s.kept {
 		s.kept = false
-		s.in.mu.Lock()
-		defer s.in.mu.Unlock()
-		if !s.listed {
+		in := s.in
+		in.mu.Lock()
+		if s.list == nil {
+			in.mu.Unlock()
+			s.await()
 			return nil
 		}
-		return s.in.takeKeptLocked(s)
+		s.list.remove(s)
+		in.busy.push(s)
+		in.mu.Unlock()
 	}
 	res := s.res
 	s.res = nil
 	return res
 }
 
+// SetAnswered notes that a statement was executed on the lease; fresh says that it has
+// replaced the warnings of earlier ones, which may have been another session's.
+func (s *Session) SetAnswered(fresh bool) { s.answered, s.hasAnswered = s.answered || fresh, true }
+
+// HasAnswered reports whether SetAnswered was called on any lease of the session.
+func (s *Session) HasAnswered() bool { return s.hasAnswered }
+
+// Answered reports what SetAnswered noted.
+func (s *Session) Answered() bool { return s.answered }
+
+// SetReading notes whether the program has rows of the session's statement open.
+func (s *Session) SetReading(open bool) { s.reading.Store(open) }
+
 // SetInTx notes whether a transaction is open on the lease.
 func (s *Session) SetInTx(open bool) {
 	if s.inTx == open {
 		return
 	}
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
 	s.inTx = open
 	if open {
-		s.in.inTx.Add(1)
+		s.in.inTx++
 	} else {
-		s.in.inTx.Add(-1)
+		s.in.inTx--
 	}
 }
 
 // InTx reports what SetInTx noted.
 func (s *Session) InTx() bool { return s.inTx }
 
-// Pin binds the session to its backend for the reasons given.
-func (s *Session) Pin(reasons sqlscan.Effects) {
-	added := reasons &^ s.pins
-	if added == 0 {
-		return
-	}
-	if s.pins == 0 {
-		s.in.addPinned(1)
-	}
-	s.pins |= added
-	s.in.pool.pins.add(added, 1)
-}
+// SetOnce notes whether SET TRANSACTION was sent for the next transaction of the lease's
+// connection, which may not have begun yet.
+func (s *Session) SetOnce(pending bool) { s.res.Value().once = pending }
 
-// Pins returns the reasons why the session is bound to its backend.
-func (s *Session) Pins() sqlscan.Effects { return s.pins }
+// Once reports what SetOnce noted, on the lease's connection.
+func (s *Session) Once() bool { return s.res.Value().once }
 
-// Unpin ends all pins: their backend is gone, or about to go.
-func (s *Session) Unpin() {
-	if s.pins == 0 {
-		return
+// Lost names the variables that the session has set and that went with a connection
+// before anybody knew their value, and forgets them.
+func (s *Session) Lost() string {
+	if s.debts == nil {
+		return ""
 	}
-	s.in.addPinned(-1)
-	s.in.pool.pins.add(s.pins, -1)
-	s.pins = 0
+	lost := s.debts.lost
+	s.debts.lost = ""
+	return lost
 }
 
 // Close ends the session. A backend that holds its pins or its open transaction is
 // closed with it.
-func (s *Session) Close() {
-	if s.Bound() {
+func (s *Session) Close(ctx context.Context) {
+	s.debts, s.id.unread = nil, false
+	if s.reasons != 0 || s.inTx {
 		s.Discard()
 		return
 	}
-	s.Release()
+	s.Release(ctx)
 }
 
-func (in *Instance) addPinned(n int) {
-	in.mu.Lock()
-	in.pinned += n
-	in.mu.Unlock()
+// Reset makes the session a new one. It must be bound to nothing that others could not
+// use: a backend with its pins or its open transaction is closed.
+func (s *Session) Reset(ctx context.Context) {
+	s.Close(ctx)
+	s.state, s.debts, s.hasAnswered = nil, nil, false
+	s.resetID()
 }

@@ -15,7 +15,8 @@ import (
 // Stats is the state of a pool at one moment.
 type Stats struct {
 	Instances []InstanceStats // by id
-	Pins      Pins            // in force, by reason
+	Pins      Pins            // sessions pinned now, by reason
+	Pinned    Pins            // pins since the start, by reason
 }
 
 // InstanceStats is the state of one instance's backends. Counters count from the
@@ -24,14 +25,16 @@ type InstanceStats struct {
 	ID, Addr, Role string
 	Epoch          uint64 // under which it took its role
 	Open           int    // backends connected
-	InUse          int    // of them, on lease, kept ones included
-	Kept           int    // leases kept for their sessions' next statement
+	Size           int    // backends that there may be
+	InUse          int    // of the open ones, on lease, kept ones included
+	Kept           int    // leases kept by sessions in use for their next statement
+	Resting        int    // idle backends that still have the state of a session at rest
 	Pinned         int    // backends bound to sessions by pins
 	InTx           int    // backends in transactions
 	Waiting        int    // sessions in line for a backend
 	Connecting     int    // connections being made
-	Borrowed       uint64 // leases granted
-	Reclaimed      uint64 // kept leases taken from idle sessions
+	Borrowed       uint64 // leases granted; a session that finds its own again needs none
+	Reclaimed      uint64 // kept leases taken from sessions, at rest or idle
 	Timeouts       uint64 // waits that ended with ErrBorrowTimeout
 	Dials          uint64 // connections begun
 	DialErrors     uint64 // of them, failed
@@ -42,14 +45,14 @@ func (in *Instance) stats() InstanceStats {
 	defer in.mu.Unlock()
 	return InstanceStats{
 		ID: in.ID, Addr: in.Addr, Role: in.Role, Epoch: in.epoch,
-		Open: len(in.open), InUse: in.pool.cfg.Size - in.free, Kept: in.kept.n, Pinned: in.pinned,
-		InTx: int(in.inTx.Load()), Waiting: in.waiters.n, Connecting: int(in.dialing.Load()),
+		Open: len(in.open), Size: in.size, InUse: in.size - in.free - in.resting.n, Kept: in.kept.n, Resting: in.resting.n, Pinned: len(in.pinned),
+		InTx: in.inTx, Waiting: in.waiters.n, Connecting: int(in.dialing.Load()),
 		Borrowed: in.borrowed.Load(), Reclaimed: in.reclaimed.Load(), Timeouts: in.timeouts.Load(),
 		Dials: in.dials.Load(), DialErrors: in.dialErrors.Load(),
 	}
 }
 
-// Pins counts sessions by the reason for which they are pinned.
+// Pins counts by the reason for which sessions are pinned.
 type Pins map[sqlscan.Effects]int
 
 // String lists the reasons, most frequent first: "temporary table: 3, lock: 1".
