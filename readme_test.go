@@ -74,6 +74,9 @@ func TestReadme(t *testing.T) {
 		if value == "derived" {
 			continue
 		}
+		if value == "none" {
+			value = ""
+		}
 		cfg, err := driver.ParseDSN("user:password@tcp(host)/?" + key + "=" + value)
 		if err != nil {
 			t.Errorf("%s=%s: %v", key, value, err)

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/backend"
@@ -26,7 +29,10 @@ type cluster struct {
 	pool      *pool.Pool
 	gate      *failover.Gate
 	facts     *sqlscan.Cache
+	charset   sqlscan.Mode // what the configuration's character set adds to the way of reading
 	telemetry *telemetry
+	canceler  *canceler
+	routines  routines
 
 	retried, outcomeUnknown, transactionLost, stateLost, interrupted atomic.Uint64
 }
@@ -48,10 +54,18 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	if cl.log == nil {
 		cl.log = slog.New(lateDefault{})
 	}
-	cl.dialer = backend.NewDialer(backend.Config{
+	if cfg.multibyte() {
+		cl.charset = sqlscan.Multibyte
+	}
+	dial := backend.Config{
 		MySQL: cfg.MySQL, Seeds: cfg.Hosts, Dial: o.dial, Timeout: cfg.MySQL.Timeout,
 		Statements: cfg.PreparedCache, Logger: driverLog{cl.log},
-	})
+	}
+	cl.canceler = newCanceler(cl.connectToKill)
+	if cfg.CancelQuery {
+		dial.Stop = cl.canceler.stop
+	}
+	cl.dialer = backend.NewDialer(dial)
 	var err error
 	if cl.telemetry, err = newTelemetry(cl, o); err != nil {
 		return nil, err
@@ -59,7 +73,11 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	cl.monitor, err = topology.NewMonitor(topology.Config{
 		Provider: cfg.Topology, Seeds: cfg.Hosts, InstanceHost: cfg.InstanceHost,
 		Dial: func(ctx context.Context, addr string) (topology.Conn, error) {
-			return cl.dialer.Connect(ctx, addr)
+			b, err := cl.dialer.Connect(ctx, addr)
+			if errors.Is(err, mysql.ErrInvalidConn) {
+				err = fmt.Errorf("failoverproxy: cannot connect to %s, or what answers there is no MySQL server: %w", addr, err)
+			}
+			return b, err
 		},
 		Explain:  failover.Explain,
 		Interval: cfg.ProbeInterval, IntervalFast: cfg.ProbeIntervalFast, Timeout: cfg.ProbeTimeout,
@@ -69,8 +87,14 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	size := pool.Config{Size: int(cfg.PoolSize)}
+	if cfg.PoolSize.IsPercent() {
+		size = pool.Config{Size: 1, Limit: cl.poolLimit}
+	}
 	cl.pool = pool.New(pool.Config{
-		Connect: cl.connect, Size: int(cfg.PoolSize), MaxIdle: cfg.PoolMaxIdle.Of(int(cfg.PoolSize)),
+		Connect: cl.connect, Size: size.Size, Limit: size.Limit,
+		MinIdle: cfg.PoolMinIdle.Of, MaxIdle: cfg.PoolMaxIdle.Of,
+		Schema: cfg.MySQL.DBName, SessionMode: cfg.PoolMode == "session",
 		IdleTimeout: cfg.PoolIdleTimeout, MaxLifetime: cfg.PoolMaxLifetime, BorrowTimeout: cfg.BorrowTimeout,
 		ConnectConcurrency: cfg.ConnectConcurrency, StallTimeout: cfg.StallTimeout, Silent: cl.silent,
 	})
@@ -115,16 +139,53 @@ func (cl *cluster) connect(ctx context.Context, m pool.Member) (*backend.Backend
 	if err != nil {
 		return nil, err
 	}
-	role := topology.Reader
-	if m.Role == writerRole {
-		role = topology.Writer
-	}
-	if err := cl.monitor.Verify(ctx, b, m.ID, role); err != nil {
+	if err := cl.equip(ctx, b, m); err != nil {
 		b.Cut()
 		_ = b.Close()
 		return nil, err
 	}
 	return b, nil
+}
+
+// equip makes a new backend what the pool's backends are.
+func (cl *cluster) equip(ctx context.Context, b *backend.Backend, m pool.Member) error {
+	role := topology.Reader
+	if m.Role == writerRole {
+		role = topology.Writer
+	}
+	known, err := cl.monitor.Verify(ctx, b, m.ID, role)
+	if err != nil {
+		return err
+	}
+	if known {
+		b.Identify(m.ID)
+	} else if cl.cfg.CancelQuery {
+		if err := identify(ctx, b); err != nil {
+			return err
+		}
+	}
+	if err := b.Track(ctx); err != nil {
+		return err
+	}
+	if cl.cfg.InitQuery != "" {
+		if _, err := b.ExecContext(ctx, cl.cfg.InitQuery, nil); err != nil {
+			return fmt.Errorf("failoverproxy: fpInitQuery: %w", err)
+		}
+	}
+	return nil
+}
+
+// poolLimit turns a percentage of max_connections into a number.
+func (cl *cluster) poolLimit(ctx context.Context, b *backend.Backend) (int, error) {
+	answer, err := b.Ask(ctx, "SELECT @@max_connections")
+	if err != nil {
+		return 0, fmt.Errorf("failoverproxy: fpPoolSize is %s of max_connections, which %s does not tell: give a number: %w", cl.cfg.PoolSize, b.Addr(), err)
+	}
+	n, err := strconv.Atoi(fmt.Sprint(answer[0]))
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("failoverproxy: fpPoolSize is %s of max_connections, for which %s says %v: give a number", cl.cfg.PoolSize, b.Addr(), answer[0])
+	}
+	return cl.cfg.PoolSize.Of(n), nil
 }
 
 // silent is told of an instance from which answers are due and nothing comes. A
@@ -165,6 +226,7 @@ func (cl *cluster) stats() Stats {
 
 func (cl *cluster) close(ctx context.Context, force bool) error {
 	cl.gate.Close()
+	cl.canceler.close()
 	cl.monitor.Close()
 	err := cl.pool.Close(ctx, force)
 	return errors.Join(err, cl.telemetry.close())

@@ -7,9 +7,12 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 )
 
 // Config is everything that a DSN can say, as fields: what is the wrapped
@@ -85,18 +88,18 @@ type Config struct {
 	ReadFallback bool
 
 	// PoolSize is the largest number of backends per instance, idle ones
-	// included. Default 25, at least 1. A percentage, of the server's
-	// max_connections, is not supported yet.
+	// included. Default 25, at least 1. A percentage is one of the server's
+	// max_connections, which the first backend of each instance asks for.
 	PoolSize Size
 
 	// PoolMinIdle is how many idle backends per instance are kept ready: a number,
-	// or a percentage of PoolSize. 0 (default) is none. Not supported yet.
+	// or a percentage of PoolSize. 0 (default) is none. They are connected from the
+	// moment at which the instance is known, and again when they are used up.
 	PoolMinIdle Size
 
 	// PoolMaxIdle is how many idle backends per instance are kept at most.
-	// Default Percent(100): PoolSize. 0 keeps none, so that every lease dials. Of
-	// percentages only the default is supported yet. PoolMaxIdle.Of(pool size)
-	// gives the number.
+	// Default Percent(100): PoolSize. 0 keeps none, so that every lease dials.
+	// PoolMaxIdle.Of(pool size) gives the number.
 	PoolMaxIdle Size
 
 	// PoolIdleTimeout closes a backend that lay idle for so long. Default 5m;
@@ -108,16 +111,17 @@ type Config struct {
 	PoolMaxLifetime time.Duration
 
 	// PoolMode says for how long a session keeps its backend: "transaction"
-	// (default; "" means the same). Not supported yet: "session".
+	// (default; "" means the same) until others need it outside of a transaction, or
+	// "session" from its first statement until it is closed.
 	PoolMode string
 
 	// PinFilter names what does not pin a session though it might: "" (default) is
-	// nothing. Not supported yet: "excludeVariableSets".
+	// nothing, "excludeVariableSets" is every SET of a variable that cannot be tracked.
+	// Then another session may come to see its value.
 	PinFilter string
 
 	// SessionReset gives every use out of database/sql's pool a clean session.
-	// Default false: a session keeps its state, as with the wrapped driver. Not
-	// supported yet.
+	// Default false: a session keeps its state, as with the wrapped driver.
 	SessionReset bool
 
 	// BorrowTimeout bounds the wait for a backend while all PoolSize are in use.
@@ -128,7 +132,8 @@ type Config struct {
 	// Default 10, at least 1.
 	ConnectConcurrency int
 
-	// InitQuery is run on each new backend. "" (default) is none. Not supported yet.
+	// InitQuery is run on each new backend, before any session uses it. If it fails, so
+	// does the statement that needed the backend. "" (default) is none.
 	InitQuery string
 
 	// FailoverTimeout bounds one statement's whole wait for a usable instance.
@@ -178,9 +183,10 @@ type Config struct {
 	// doubt can be resolved. "" (default) is none. Not supported yet.
 	CommitOutcome string
 
-	// CancelQuery stops a cancelled statement with KILL QUERY, which keeps its
-	// connection. Default so far false: the connection is closed. Not supported
-	// yet; its default becomes true when it is.
+	// CancelQuery stops a statement whose context has ended with KILL QUERY, over a
+	// connection of its own, and keeps the statement's connection. Default true; false
+	// closes the connection, and the server may go on executing. It is false in effect
+	// for networks registered with mysql.RegisterDialContext.
 	CancelQuery bool
 
 	// PreparedCache is how many prepared statements each backend keeps. Default
@@ -229,6 +235,24 @@ func (c *Config) Clone() *Config {
 		d.MySQL.Params = maps.Clone(c.MySQL.Params)
 	}
 	return &d
+}
+
+// multibyte reports whether connections use one of sqlscan.MultibyteCharsets. The wrapped
+// driver shows its character sets in its DSN only.
+func (c *Config) multibyte() bool {
+	_, params, _ := strings.Cut(c.MySQL.FormatDSN(), "?")
+	for param := range strings.SplitSeq(params, "&") {
+		name, value, _ := strings.Cut(param, "=")
+		if name != "charset" && name != "collation" {
+			continue
+		}
+		for _, charset := range sqlscan.MultibyteCharsets {
+			if strings.Contains(strings.ToUpper(value), charset) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // String returns the DSN with "xxxxx" in place of the password.

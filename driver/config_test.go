@@ -36,6 +36,7 @@ func TestNewConfig(t *testing.T) {
 		ProbeTimeout:       time.Second,
 		StallTimeout:       2 * time.Second,
 		RetryReads:         true,
+		CancelQuery:        true,
 		Resume:             "off",
 		TxReplay:           "off",
 		TxReplayMaxBytes:   1 << 20,
@@ -85,13 +86,13 @@ func TestNormalize(t *testing.T) {
 		{"word", func(c *Config) { c.Topology = "Aurora" }, "", "did you mean aurora?"},
 		{"pattern", func(c *Config) { c.InstanceHost = "x" }, "", "fpInstanceHost"},
 		{"weights", func(c *Config) { c.ReaderWeights = map[string]int{"a": -1} }, "", "fpReaderWeights"},
-		{"later", func(c *Config) { c.CancelQuery = true }, "", `fpCancelQuery: "on": not supported yet`},
+		{"later", func(c *Config) { c.ReadFallback = true }, "", `fpReadFallback: "on": not supported yet`},
 		{"two hosts in one", func(c *Config) { c.Hosts = []string{"a:1,b:2"} }, "", "elements"},
 		{"registered network without host", func(c *Config) { c.MySQL.Net = "sim" }, "", "no host"},
 		{"rejectReadOnly", func(c *Config) { c.MySQL.RejectReadOnly = true }, "", "rejectReadOnly"},
 		{"our keys in Params", func(c *Config) { c.MySQL.Params = map[string]string{"fpPoolSize": "3"} }, "", "fpPoolSize: it is in MySQL.Params"},
 		{"wrapped TLS name", func(c *Config) { c.MySQL.TLSConfig = "nope" }, "", "unknown config name: nope"},
-		{"min idle over size", func(c *Config) { c.PoolMinIdle, c.PoolMaxIdle = 26, 25 }, "", "not supported yet"},
+		{"min idle over size", func(c *Config) { c.PoolMinIdle, c.PoolMaxIdle = 26, 25 }, "", "fpPoolMinIdle is over fpPoolSize"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := NewConfig()

@@ -31,8 +31,19 @@ type conn struct {
 	// stateLost is the error for the next statement of a session that lost its pins.
 	stateLost error
 	closed    bool
-	rows      rows // of the statement that is open, if one is
-	tx        tx   // of the transaction that is open, if one is
+	// blank: the last statement was only prepared, here or earlier: it left no answers.
+	blank bool
+	// readsOnly: the program has asked for READ ONLY transactions, somehow.
+	readsOnly bool
+	// silent: the last statement left ROW_COUNT() what it was, perhaps another session's.
+	silent bool
+	// oneShot holds the SET TRANSACTIONs for the transaction to come, with a NUL behind each.
+	oneShot string
+	// mode is how the server reads the session's quotes.
+	mode sqlscan.Mode
+	rows rows // of the statement that is open, if one is
+	tx   tx   // of the transaction that is open, if one is; used again
+	open *tx  // the transaction begun last
 }
 
 var (
@@ -47,7 +58,7 @@ var (
 	_ driver.NamedValueChecker  = (*conn)(nil)
 )
 
-func newConn(cl *cluster) *conn { return &conn{cluster: cl} }
+func newConn(cl *cluster) *conn { return &conn{cluster: cl, mode: sqlscan.AnyMode | cl.charset} }
 
 // QueryContext executes a statement for its rows. Arguments go through a prepared
 // statement of the backend, unless interpolateParams is on.
@@ -70,7 +81,7 @@ func (c *conn) ExecContext(ctx context.Context, text string, args []driver.Named
 
 // begin makes the exchange for a statement of the session.
 func (c *conn) begin(text string, args []driver.NamedValue) (exchange, error) {
-	x := exchange{text: text, args: args, facts: c.cluster.facts.Scan(text, sqlscan.AnyMode)}
+	x := exchange{text: text, args: args, facts: c.cluster.facts.Scan(text, c.mode)}
 	x.prepared = len(args) > 0 && !c.cluster.cfg.MySQL.InterpolateParams
 	return x, c.admit(&x)
 }
@@ -92,24 +103,27 @@ func (c *conn) admit(x *exchange) error {
 	return nil
 }
 
-// errAnswerGone answers a question whose answer another backend would get wrong.
-var errAnswerGone = errors.New("failoverproxy: LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS() and SHOW WARNINGS ask for what the session's previous statement left on its connection, " +
+// ErrAnswerGone answers a question about the session's previous statement whose answer
+// went with its connection: another connection would answer for somebody else.
+var ErrAnswerGone = errors.New("failoverproxy: LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS() and SHOW WARNINGS ask for what the session's previous statement left on its connection, " +
 	"and the session does not hold that connection any more: ask in the same transaction or sql.Conn right after that statement, or use Result.LastInsertId and Result.RowsAffected")
 
 // Ping asks the writer for a sign of life.
 func (c *conn) Ping(ctx context.Context) error {
-	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Read}}
+	x := exchange{only: true, facts: sqlscan.Facts{Kind: sqlscan.Read}}
 	if err := c.admit(&x); err != nil {
 		return err
 	}
 	x.again = true
 	for {
-		b, err := c.backend(ctx, &x)
+		b, inner, err := c.backend(ctx, &x)
 		if err != nil {
 			return err
 		}
-		if err = b.Ping(ctx); err == nil {
-			c.settle(ctx, x.facts, nil)
+		if err = b.Ping(inner); err == nil {
+			if c.settle(ctx, &x, nil) {
+				return ctx.Err()
+			}
 			return nil
 		}
 		if err = c.fault(ctx, &x, err); err != nil {
@@ -128,7 +142,9 @@ func (c *conn) ResetSession(ctx context.Context) error {
 	if c.session.Bound() {
 		b := c.session.Backend()
 		if c.session.Instance().Lost() || b.IsCut() || b.ResetSession(ctx) != nil {
-			return driver.ErrBadConn
+			if c.session.InTx() || c.session.Pins() != 0 {
+				return driver.ErrBadConn
+			}
 		}
 	}
 	return nil
@@ -140,9 +156,14 @@ func (c *conn) IsValid() bool {
 	if c.closed || c.lost != nil || c.stateLost != nil {
 		return false
 	}
-	if !c.session.Bound() {
-		c.session.Release()
+	ctx := context.Background()
+	if c.cluster.cfg.SessionReset {
+		c.session.Reset(ctx)
+		c.oneShot, c.mode = "", sqlscan.AnyMode|c.cluster.charset
+		return true
 	}
+	c.session.Keep(ctx)
+	c.session.Rest(ctx)
 	return true
 }
 
@@ -152,7 +173,7 @@ func (c *conn) Close() error {
 		return nil
 	}
 	c.closed = true
-	c.session.Close()
+	c.session.Close(context.Background())
 	if c.owned != nil {
 		return c.owned.Close()
 	}
@@ -175,11 +196,11 @@ func (c *conn) CheckNamedValue(nv *driver.NamedValue) error {
 //	})
 func (c *conn) Raw(f func(inner any) error) error {
 	ctx := context.Background()
-	x := exchange{facts: sqlscan.Facts{Effects: sqlscan.EffectUnknown}}
+	x := exchange{text: "Raw", facts: sqlscan.Facts{Effects: sqlscan.EffectUnknown}}
 	if err := c.admit(&x); err != nil {
 		return err
 	}
-	b, err := c.backend(ctx, &x)
+	b, _, err := c.backend(ctx, &x)
 	if err != nil {
 		return err
 	}
@@ -187,7 +208,7 @@ func (c *conn) Raw(f func(inner any) error) error {
 	if errors.Is(err, driver.ErrBadConn) {
 		err = failover.New(failover.ErrUnavailable, failover.Unknown, err)
 	}
-	c.settle(ctx, x.facts, err)
+	c.settle(ctx, &x, nil)
 	return err
 }
 

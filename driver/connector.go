@@ -103,6 +103,10 @@ type StatementStats struct {
 // Stats returns the connector's counters and its pool's state.
 func (c *Connector) Stats() Stats { return c.cluster.stats() }
 
+// Pins lists why sessions are bound to their backends now, the oldest first, each with the
+// digest of the statement that did it.
+func (c *Connector) Pins() []pool.PinInfo { return c.cluster.pool.PinList() }
+
 // Snapshot returns the cluster as it is known now; nil before the first session.
 func (c *Connector) Snapshot() *topology.Snapshot { return c.cluster.monitor.Snapshot() }
 

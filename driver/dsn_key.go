@@ -2,7 +2,6 @@ package driver
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -30,18 +29,18 @@ var keys = []key{
 	newKey("fpReadFallback", onOff(), false, func(c *Config) *bool { return &c.ReadFallback }).notYet(),              // on
 	newKey("fpReaderLatencyWindow", duration(0), 0, func(c *Config) *time.Duration { return &c.ReaderLatencyWindow }).notYet(),
 
-	newKey("fpPoolSize", size(1, maxConnections, 1), 25, func(c *Config) *Size { return &c.PoolSize }).numbers(),
-	newKey("fpPoolMinIdle", size(0, maxConnections, 0), 0, func(c *Config) *Size { return &c.PoolMinIdle }).notYet(),
-	newKey("fpPoolMaxIdle", size(0, maxConnections, 0), Percent(100), func(c *Config) *Size { return &c.PoolMaxIdle }).numbers(),
+	newKey("fpPoolSize", size(1, maxConnections, 1), 25, func(c *Config) *Size { return &c.PoolSize }),
+	newKey("fpPoolMinIdle", size(0, maxConnections, 0), 0, func(c *Config) *Size { return &c.PoolMinIdle }),
+	newKey("fpPoolMaxIdle", size(0, maxConnections, 0), Percent(100), func(c *Config) *Size { return &c.PoolMaxIdle }),
 	newKey("fpPoolIdleTimeout", duration(0), 5*time.Minute, func(c *Config) *time.Duration { return &c.PoolIdleTimeout }),
 	newKey("fpPoolMaxLifetime", duration(0), 30*time.Minute, func(c *Config) *time.Duration { return &c.PoolMaxLifetime }),
 	newKey("fpPoolMode", enum("transaction", "session"),
-		"transaction", func(c *Config) *string { return &c.PoolMode }).notYet(),
-	newKey("fpPinFilter", enum("excludeVariableSets"), "", func(c *Config) *string { return &c.PinFilter }).notYet(),
-	newKey("fpSessionReset", onOff(), false, func(c *Config) *bool { return &c.SessionReset }).notYet(),
+		"transaction", func(c *Config) *string { return &c.PoolMode }),
+	newKey("fpPinFilter", enum("excludeVariableSets"), "", func(c *Config) *string { return &c.PinFilter }),
+	newKey("fpSessionReset", onOff(), false, func(c *Config) *bool { return &c.SessionReset }),
 	newKey("fpBorrowTimeout", duration(0), 30*time.Second, func(c *Config) *time.Duration { return &c.BorrowTimeout }),
 	newKey("fpConnectConcurrency", number(1, maxConnections), 10, func(c *Config) *int { return &c.ConnectConcurrency }),
-	newKey("fpInitQuery", text(), "", func(c *Config) *string { return &c.InitQuery }).notYet(),
+	newKey("fpInitQuery", text(), "", func(c *Config) *string { return &c.InitQuery }),
 	newKey("fpPreparedCache", number(0, 1_000_000), 256, func(c *Config) *int { return &c.PreparedCache }),
 	newKey("fpFleetMax", size(0, 0, 0), 0, func(c *Config) *Size { return &c.FleetMax }).notYet(),
 	newKey("fpFleetSize", autoOr(number(1, 1_000_000)), 0, func(c *Config) *int { return &c.FleetSize }).notYet(),
@@ -57,7 +56,7 @@ var keys = []key{
 	newKey("fpTxReplay", enum("off", "verify"), "off", func(c *Config) *string { return &c.TxReplay }).notYet(),
 	newKey("fpTxReplayMaxBytes", byteCount(), 1<<20, func(c *Config) *int64 { return &c.TxReplayMaxBytes }).notYet(),
 	newKey("fpCommitOutcome", tableName(), "", func(c *Config) *string { return &c.CommitOutcome }).notYet(),
-	newKey("fpCancelQuery", onOff(), false, func(c *Config) *bool { return &c.CancelQuery }).notYet(), // on
+	newKey("fpCancelQuery", onOff(), true, func(c *Config) *bool { return &c.CancelQuery }),
 	newKey("fpTLSCA", text(), "", func(c *Config) *string { return &c.TLSCA }).notYet(),
 }
 
@@ -125,13 +124,6 @@ func (k key) notYet() key {
 	if k.def == "" {
 		k.offers = "this version has none, leave it out"
 	}
-	return k
-}
-
-// numbers marks percentages other than the default as not supported yet.
-func (k key) numbers() key {
-	k.supports = func(s string) bool { return s == k.def || !strings.HasSuffix(s, "%") }
-	k.offers = "this version has only numbers here"
 	return k
 }
 

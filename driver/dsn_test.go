@@ -210,7 +210,7 @@ var samples = map[string][][2]string{
 	"fpTxReplay":            {{"verify", "verify"}},
 	"fpTxReplayMaxBytes":    {{"3", "3"}, {"2048", "2KiB"}, {"1024MiB", "1GiB"}, {"0", "0"}, {"1024GiB", "1024GiB"}},
 	"fpCommitOutcome":       {{"app.commits", "app.commits"}, {"commits$1", "commits$1"}},
-	"fpCancelQuery":         {{"on", "on"}},
+	"fpCancelQuery":         {{"off", "off"}},
 	"fpTLSCA":               {{"/etc/ssl/ca.pem", "/etc/ssl/ca.pem"}},
 }
 

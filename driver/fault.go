@@ -20,11 +20,17 @@ func (c *conn) fault(ctx context.Context, x *exchange, err error) error {
 // decide is fault for an error that is classified already.
 func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err error) error {
 	if v.Class == failover.ClassStatement {
-		c.settle(ctx, x.facts, err)
+		if c.settle(ctx, x, err) {
+			return ctx.Err() // stopped by KILL QUERY; the connection lives on
+		}
 		return err
 	}
 	if v.Class == failover.ClassCancelled {
-		// The wrapped driver closes the connection of a cancelled statement.
+		if b := c.session.Backend(); b.IsValid() && !b.IsCut() {
+			c.settle(ctx, x, err) // it ended between two round trips
+			return ctx.Err()
+		}
+		// The connection was closed under a statement that did not end.
 		c.lose(x, v.Outcome, err)
 		return ctx.Err()
 	}
@@ -72,7 +78,7 @@ func (c *conn) next(ctx context.Context, x *exchange, class failover.Class) erro
 	if before != x.in && class != failover.ClassBusy {
 		return nil
 	}
-	err := x.pause.Wait(ctx, x.limit)
+	err := x.pause.Wait(ctx, c.limit(x))
 	if errors.Is(err, failover.ErrGateTimeout) {
 		return c.failure(x, err, failover.NotExecuted)
 	}
@@ -129,10 +135,10 @@ func (c *conn) classify(ctx context.Context, x *exchange, err error) failover.Ve
 	}
 	// Refused again by an instance that a probe confirmed as the writer in between:
 	// then it is not about the role (1290 speaks of other options, too).
-	if x.refused == x.in && x.in != nil {
+	if x.readOnly == x.in && x.in != nil {
 		return failover.Verdict{Class: failover.ClassStatement, Outcome: failover.NotExecuted}
 	}
-	x.refused = x.in
+	x.readOnly = x.in
 	return v
 }
 
@@ -204,7 +210,11 @@ func (c *conn) lose(x *exchange, outcome failover.Outcome, cause error) {
 	}
 }
 
-// pinsOf returns the effects for which a statement binds its session to its
-// backend. So far everything does that may leave something behind, until the
-// session is closed.
-func pinsOf(f sqlscan.Facts) sqlscan.Effects { return f.Effects }
+// loseVariables is the error of a session whose variables went with a connection before
+// their values were known.
+func (c *conn) loseVariables(x *exchange, names string) error {
+	c.cluster.stateLost.Add(1)
+	e := c.failure(x, failover.ErrSessionStateLost, failover.NotExecuted)
+	e.Detail = sqlscan.EffectVariable.String() + " " + names
+	return e
+}

@@ -303,10 +303,10 @@ func TestFaults(t *testing.T) {
 			r.must(err)
 			defer conn.Close()
 			r.must(r.exec(conn, insert))
-			if got, err := r.rows(r.Context(), conn, "SELECT LAST_INSERT_ID()"); err != nil || len(got) != 1 {
+			if got, err := r.rows(r.Context(), conn, "SELECT ROW_COUNT()"); err != nil || len(got) != 1 {
 				r.Errorf("got %v, %v", got, err)
 			}
-			if _, err := r.rows(r.Context(), r.db, "SELECT LAST_INSERT_ID()"); !errors.Is(err, errAnswerGone) {
+			if _, err := r.rows(r.Context(), r.db, "SELECT ROW_COUNT()"); !errors.Is(err, ErrAnswerGone) {
 				r.Errorf("a session that did nothing got another's answer: %v", err)
 			}
 			r.must(r.exec(conn, insert))
@@ -315,7 +315,7 @@ func TestFaults(t *testing.T) {
 				others[i], err = r.db.BeginTx(r.Context(), nil)
 				r.must(err)
 			}
-			if _, err := r.rows(r.Context(), conn, "SELECT LAST_INSERT_ID()"); !errors.Is(err, errAnswerGone) {
+			if _, err := r.rows(r.Context(), conn, "SELECT ROW_COUNT()"); !errors.Is(err, ErrAnswerGone) {
 				r.Errorf("the lease was taken, and the answer: %v", err)
 			}
 			for _, tx := range others {

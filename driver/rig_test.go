@@ -52,7 +52,7 @@ func bubble(t *testing.T, params string, test func(r *rig)) {
 			return fakemysql.Rows([]fakemysql.Column{fakemysql.Text("Variable_name"), fakemysql.Text("Value")}, []any{"version", "8.0.39"})
 		})
 		script.On(selectOne, one).On(selectLock, one).On("SELECT n FROM one WHERE n = ?", one).On(insert).On(update)
-		script.On("INSERT INTO t VALUES (?)").On("CREATE TEMPORARY TABLE x (n INT)").On("SELECT LAST_INSERT_ID()", one)
+		script.On("INSERT INTO t VALUES (?)").On("CREATE TEMPORARY TABLE x (n INT)").On("SELECT LAST_INSERT_ID()", one).On("SELECT ROW_COUNT()", one)
 		script.On(selectRows, numbers(1, 2, 3))
 		server := fakemysql.New(fakemysql.Config{Users: map[string]string{"u": "secret"}, Handler: script})
 		defer server.Close()

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 )
 
 // rows is the result of the session's open statement. A session has one, used
@@ -44,9 +45,13 @@ func (r *rows) Next(dest []driver.Value) error {
 	err := r.inner.Next(dest)
 	if err == nil {
 		r.delivered = true
+		if r.x.facts.Effects&sqlscan.EffectNamedLock != 0 {
+			r.x.refused = r.x.refused || !taken(dest[0])
+		}
 		return nil
 	}
 	if err == io.EOF { //nolint:errorlint // as database/sql compares it; on every result's path
+		r.note()
 		return err
 	}
 	return r.fault(err, func() error { return r.Next(dest) })
@@ -56,6 +61,7 @@ func (r *rows) NextResultSet() error {
 	err := r.inner.NextResultSet()
 	if err == nil {
 		r.delivered = true
+		r.note()
 		return nil
 	}
 	if errors.Is(err, io.EOF) {
@@ -71,6 +77,9 @@ func (r *rows) fault(err error, next func() error) error {
 	v := c.classify(r.ctx, &r.x, err)
 	if v.Class == failover.ClassStatement {
 		r.own = err // settled by Close
+		if stopped := r.ctx.Err(); stopped != nil {
+			return stopped
+		}
 		return err
 	}
 	r.x.final = r.delivered || next == nil || !r.repeatable()
@@ -112,13 +121,16 @@ func (r *rows) repeatable() bool {
 // Close ends the result. What the server's flags say of the session is known then.
 func (r *rows) Close() error {
 	c := r.conn
+	defer r.clear()
+	if r.x.facts.Effects&sqlscan.EffectRoutine != 0 && !r.failed {
+		r.drain()
+	}
 	err := r.inner.Close()
-	r.x.args = nil
 	switch {
 	case r.failed:
 		return nil
 	case err == nil:
-		c.settle(r.ctx, r.x.facts, r.own)
+		c.settle(r.ctx, &r.x, r.own)
 		return nil
 	case r.x.facts.Read() && !c.session.Bound() && r.ctx.Err() == nil && !c.session.Backend().IsValid():
 		// The connection was lost while rows were skipped that nobody wanted.
@@ -127,6 +139,59 @@ func (r *rows) Close() error {
 	}
 	r.x.final = true
 	return c.fault(r.ctx, &r.x, err)
+}
+
+// clear lets go of what an idle session needs no more. Closed rows are failed ones: there
+// is nothing to settle again.
+func (r *rows) clear() { *r = rows{conn: r.conn, inner: closedRows{}, failed: true} }
+
+// closedRows are what is left of rows after Close.
+type closedRows struct{}
+
+func (closedRows) Columns() []string                                 { return nil }
+func (closedRows) Close() error                                      { return nil }
+func (closedRows) Next([]driver.Value) error                         { return io.EOF }
+func (closedRows) HasNextResultSet() bool                            { return false }
+func (closedRows) NextResultSet() error                              { return io.EOF }
+func (closedRows) ColumnTypeDatabaseTypeName(int) string             { return "" }
+func (closedRows) ColumnTypeNullable(int) (nullable, ok bool)        { return false, false }
+func (closedRows) ColumnTypePrecisionScale(int) (int64, int64, bool) { return 0, 0, false }
+func (closedRows) ColumnTypeScanType(int) reflect.Type               { return reflect.TypeFor[any]() }
+
+// drain reads to the end what the program did not want to see, because a server says of
+// each result by itself whether session state changed.
+func (r *rows) drain() {
+	for {
+		values := make([]driver.Value, len(r.inner.Columns()))
+		err := error(nil)
+		for err == nil {
+			err = r.inner.Next(values)
+		}
+		r.note()
+		if errors.Is(err, io.EOF) {
+			err = r.inner.NextResultSet()
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) && r.own == nil {
+				r.own = err
+			}
+			return
+		}
+		r.note()
+	}
+}
+
+// note is exchange.note at the end of a result, or of its columns.
+func (r *rows) note() {
+	if b := r.conn.session.Backend(); b != nil {
+		r.x.note(b)
+	}
+}
+
+// taken reports whether GET_LOCK's answer says that it got the lock.
+func taken(answer driver.Value) bool {
+	n, ok := answer.(int64)
+	return ok && n == 1
 }
 
 func (r *rows) HasNextResultSet() bool { return r.inner.HasNextResultSet() }

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
+	"github.com/failoverproxy/failoverproxy/pool"
 )
 
 // stmt is a prepared statement of a session: its text. The backends prepare it
@@ -13,8 +14,8 @@ import (
 type stmt struct {
 	conn   *conn
 	text   string
-	facts  sqlscan.Facts
 	inputs int
+	state  *pool.State // of the session when it was prepared: names mean what they meant then
 	closed bool
 }
 
@@ -34,19 +35,21 @@ func (c *conn) Prepare(text string) (driver.Stmt, error) {
 // and the number of its parameters is known.
 func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
 	// Preparing leaves nothing behind, whatever the statement does when it is executed.
-	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Read}}
+	x := exchange{text: text, only: true, facts: sqlscan.Facts{Kind: sqlscan.Read}}
 	if err := c.admit(&x); err != nil {
 		return nil, err
 	}
 	for {
-		b, err := c.backend(ctx, &x)
+		b, inner, err := c.backend(ctx, &x)
 		if err != nil {
 			return nil, err
 		}
-		prepared, err := b.Prepared(ctx, text)
+		prepared, err := x.prepareOn(inner, b)
 		if err == nil {
-			st := &stmt{conn: c, text: text, facts: c.cluster.facts.Scan(text, sqlscan.AnyMode), inputs: prepared.NumInput()}
-			c.settle(ctx, x.facts, nil)
+			st := &stmt{conn: c, text: text, inputs: prepared.NumInput(), state: c.session.State()}
+			if c.settle(ctx, &x, nil) {
+				return nil, ctx.Err()
+			}
 			return st, nil
 		}
 		if err = c.fault(ctx, &x, err); err != nil {
@@ -57,7 +60,7 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, er
 
 // begin makes the exchange for one execution.
 func (s *stmt) begin(args []driver.NamedValue) (exchange, error) {
-	x := exchange{text: s.text, args: args, facts: s.facts, prepared: true}
+	x := exchange{text: s.text, args: args, facts: s.conn.cluster.facts.Scan(s.text, s.conn.mode), prepared: true, stmt: s}
 	if s.closed {
 		return x, errStmtClosed
 	}

@@ -51,6 +51,9 @@ func TestTelemetry(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = db.ExecContext(ctx, "NONSENSE '"+canary+"'")
+	if _, err := db.ExecContext(ctx, "CREATE TEMPORARY TABLE tt (a INT)"); err != nil {
+		t.Fatal(err)
+	}
 
 	seen := make(map[string]map[attribute.Key]attribute.Value)
 	for _, span := range spans.Ended() {

@@ -25,6 +25,12 @@ func (c *conn) Begin() (driver.Tx, error) {
 // BeginTx begins a transaction. A BEGIN that meets a fault is done again: nothing
 // can have happened in it.
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if c.inTx {
+		// Its context has ended, and database/sql is about to roll it back.
+		_ = c.end(sqlscan.Rollback, c.open.inner.Rollback)
+	} else {
+		c.open = nil
+	}
 	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Begin, Statements: 1}}
 	if err := c.admit(&x); err != nil {
 		return nil, err
@@ -37,16 +43,21 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 
 func (c *conn) beginTx(ctx context.Context, x *exchange, opts driver.TxOptions) (driver.Tx, error) {
 	for {
-		b, err := c.backend(ctx, x)
+		b, inner, err := c.backend(ctx, x)
 		if err != nil {
 			return nil, err
 		}
-		inner, err := b.BeginTx(ctx, opts)
+		begun, err := b.BeginTx(inner, opts)
 		if err == nil {
 			c.inTx, c.readOnly = true, opts.ReadOnly
-			c.session.SetInTx(true)
-			c.tx = tx{conn: c, inner: inner}
-			return &c.tx, nil
+			c.settle(ctx, x, nil)
+			if c.open == nil {
+				c.tx = tx{conn: c, inner: begun}
+				c.open = &c.tx
+			} else {
+				c.open = &tx{conn: c, inner: begun} // nobody may end it by an old handle
+			}
+			return c.open, nil
 		}
 		if err = c.fault(ctx, x, err); err != nil {
 			return nil, err
@@ -56,8 +67,9 @@ func (c *conn) beginTx(ctx context.Context, x *exchange, opts driver.TxOptions) 
 
 // readOnlyTx reports whether the program asked for a read-only transaction.
 func (c *conn) readOnlyTx() bool {
-	if c.inTx {
-		return c.readOnly
+	// A stored routine may have asked for it, too.
+	if c.inTx && c.readOnly || c.readsOnly || c.session.Pins() != 0 {
+		return true
 	}
 	b := c.session.Backend()
 	return c.session.InTx() && b != nil && b.InReadOnlyTransaction()
@@ -65,11 +77,17 @@ func (c *conn) readOnlyTx() bool {
 
 // Commit ends the transaction. If its answer is lost, the outcome is unknown.
 func (t *tx) Commit() error {
+	if t != t.conn.open {
+		return errTxDone
+	}
 	return t.conn.end(sqlscan.Commit, t.inner.Commit)
 }
 
 // Rollback ends the transaction. One that was lost is rolled back already.
 func (t *tx) Rollback() error {
+	if t != t.conn.open {
+		return nil
+	}
 	err := t.conn.end(sqlscan.Rollback, t.inner.Rollback)
 	if errors.Is(err, failover.ErrTransactionLost) {
 		return nil
@@ -90,12 +108,13 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 	}
 	ctx, o := c.cluster.telemetry.observe(context.Background())
 	x := exchange{text: kind.String(), facts: sqlscan.Facts{Kind: kind, Statements: 1}}
-	_, err := c.boundBackend(&x)
+	b, err := c.boundBackend(&x)
 	if err == nil {
+		b.Unsent()
 		if err = send(); err != nil {
 			err = c.fault(ctx, &x, err)
 		} else {
-			c.settle(ctx, x.facts, nil)
+			c.settle(ctx, &x, nil)
 		}
 	}
 	c.cluster.telemetry.done(ctx, o, x.text, &x, err)
