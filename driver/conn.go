@@ -42,7 +42,6 @@ type conn struct {
 	// mode is how the server reads the session's quotes.
 	mode sqlscan.Mode
 	rows rows // of the statement that is open, if one is
-	tx   tx   // of the transaction that is open, if one is; used again
 	open *tx  // the transaction begun last
 }
 
@@ -58,7 +57,9 @@ var (
 	_ driver.NamedValueChecker  = (*conn)(nil)
 )
 
-func newConn(cl *cluster) *conn { return &conn{cluster: cl, mode: sqlscan.AnyMode | cl.charset} }
+func newConn(cl *cluster) *conn {
+	return &conn{cluster: cl, mode: sqlscan.AnyMode | cl.charset, rows: rows{inner: closedRows{}, failed: true}}
+}
 
 // QueryContext executes a statement for its rows. Arguments go through a prepared
 // statement of the backend, unless interpolateParams is on.
@@ -89,6 +90,7 @@ func (c *conn) begin(text string, args []driver.NamedValue) (exchange, error) {
 // admit finds out whether the statement may be executed twice, and whether the
 // session can execute it at all.
 func (c *conn) admit(x *exchange) error {
+	c.abandon()
 	x.again = x.facts.Read() || x.facts.Kind == sqlscan.Begin && x.facts.Statements <= 1
 	switch {
 	case c.closed:

@@ -127,7 +127,7 @@ func (r *rows) Close() error {
 	}
 	err := r.inner.Close()
 	switch {
-	case r.failed:
+	case r.failed, c.session.Backend() == nil:
 		return nil
 	case err == nil:
 		c.settle(r.ctx, &r.x, r.own)

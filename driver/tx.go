@@ -13,6 +13,7 @@ import (
 type tx struct {
 	conn  *conn
 	inner driver.Tx
+	ctx   context.Context //nolint:containedctx // when it ends, database/sql rolls back, sooner or later
 }
 
 var _ driver.Tx = (*tx)(nil)
@@ -25,12 +26,6 @@ func (c *conn) Begin() (driver.Tx, error) {
 // BeginTx begins a transaction. A BEGIN that meets a fault is done again: nothing
 // can have happened in it.
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	if c.inTx {
-		// Its context has ended, and database/sql is about to roll it back.
-		_ = c.end(sqlscan.Rollback, c.open.inner.Rollback)
-	} else {
-		c.open = nil
-	}
 	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Begin, Statements: 1}}
 	if err := c.admit(&x); err != nil {
 		return nil, err
@@ -51,18 +46,24 @@ func (c *conn) beginTx(ctx context.Context, x *exchange, opts driver.TxOptions) 
 		if err == nil {
 			c.inTx, c.readOnly = true, opts.ReadOnly
 			c.settle(ctx, x, nil)
-			if c.open == nil {
-				c.tx = tx{conn: c, inner: begun}
-				c.open = &c.tx
-			} else {
-				c.open = &tx{conn: c, inner: begun} // nobody may end it by an old handle
-			}
+			c.open = &tx{conn: c, inner: begun, ctx: ctx}
 			return c.open, nil
 		}
 		if err = c.fault(ctx, x, err); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// abandon rolls a transaction back whose context has ended: database/sql is about to, but
+// the program's next statement on its sql.Conn may come first, and is none of it.
+func (c *conn) abandon() {
+	if !c.inTx || c.open == nil || c.open.ctx.Err() == nil {
+		return
+	}
+	_ = c.rows.Close()
+	_ = c.end(sqlscan.Rollback, c.open.inner.Rollback)
+	c.open = nil
 }
 
 // readOnlyTx reports whether the program asked for a read-only transaction.

@@ -160,7 +160,7 @@ func (s *Session) Instance() *Instance { return s.in }
 // Keep ends a statement: outside a transaction and without pins the lease is kept
 // for the session, or given back if others wait.
 func (s *Session) Keep(ctx context.Context) {
-	if s.res == nil || s.kept || s.Bound() {
+	if s.kept || s.res == nil || s.Bound() { // while it is kept, res is not ours to read
 		return
 	}
 	in := s.in
