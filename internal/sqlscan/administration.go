@@ -102,6 +102,7 @@ func (s *scanner) drop() Facts {
 		return Facts{Kind: DDL, flags: implicitCommit}
 	}
 	f.Ends = EffectTemporaryTable
+	f.flags |= usesTable
 	if s.oneOf("TABLE", "TABLES") {
 		s.advance()
 		s.exists()
