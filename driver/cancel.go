@@ -144,12 +144,12 @@ func (k *canceler) enqueue(r killRequest) bool {
 		k.lines[addr] = l
 		k.hireLocked(addr, l)
 	}
-	r.b.Pending().Add(1)
+	r.b.AddPending(1)
 	select {
 	case l.requests <- r:
 		return true
 	default:
-		r.b.Pending().Done()
+		r.b.AddPending(-1)
 		return false
 	}
 }
@@ -184,7 +184,7 @@ func (k *canceler) serve(addr string, l *killLine) {
 			} else {
 				k.killed.Add(1)
 			}
-			r.b.Pending().Done()
+			r.b.AddPending(-1)
 			r.done <- err
 			idle.Reset(killIdle)
 		case <-idle.C:
@@ -205,7 +205,7 @@ func (k *canceler) retire(addr string, l *killLine) bool {
 	defer k.mu.Unlock()
 	for k.closed && len(l.requests) > 0 {
 		r := <-l.requests
-		r.b.Pending().Done()
+		r.b.AddPending(-1)
 		r.done <- errNoKill
 	}
 	if len(l.requests) > 0 {

@@ -326,6 +326,9 @@ func (in *Instance) leaveLease(s *Session) {
 	in.mu.Unlock()
 }
 
+// pendingPause comes between looks whether a KILL was sent.
+const pendingPause = 5 * time.Millisecond
+
 // abandon ends a lease whose connection was cut. The slot stays taken until its statement
 // was killed on the server, if it is about to be: those that were cut count for the
 // server, too.
@@ -334,7 +337,9 @@ func (in *Instance) abandon(s *Session, c *connection) {
 	in.busy.remove(s)
 	in.mu.Unlock()
 	in.pool.running.Go(func() {
-		c.Pending().Wait()
+		for c.Pending() {
+			time.Sleep(pendingPause)
+		}
 		in.mu.Lock()
 		in.freeSlotLocked()
 		in.mu.Unlock()

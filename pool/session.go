@@ -313,13 +313,17 @@ func (s *Session) Lost() string {
 
 // Close ends the session. A backend that holds its pins or its open transaction is
 // closed with it.
-func (s *Session) Close(ctx context.Context) {
-	s.debts, s.id.unread = nil, false
+func (s *Session) Close(context.Context) {
 	if s.reasons != 0 || s.inTx {
 		s.Discard()
 		return
 	}
-	s.Release(ctx)
+	// From here on nobody else asks what the session owes, and nobody needs to.
+	res := s.take()
+	s.debts, s.id.unread = nil, false
+	if res != nil {
+		s.in.put(s, res)
+	}
 }
 
 // Reset makes the session a new one. It must be bound to nothing that others could not

@@ -3,7 +3,7 @@ package backend
 import (
 	"database/sql/driver"
 	"reflect"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,7 +18,7 @@ type Backend struct {
 	addr        string
 	created     time.Time
 	guard       guard
-	pending     sync.WaitGroup
+	pending     atomic.Int32
 	identity    string
 	tracks      bool
 	unreported  bool

@@ -112,9 +112,13 @@ func (g *guard) interrupt(b *Backend) {
 // stopPause comes before a statement is stopped once more.
 const stopPause = 10 * time.Millisecond
 
-// Pending counts what somebody else has still to do for the backend, such as a KILL that
-// stands in line: until that is done, its statement may go on on the server.
-func (b *Backend) Pending() *sync.WaitGroup { return &b.pending }
+// AddPending counts what somebody else has still to do for the backend, such as a KILL that
+// stands in line. It may be called from any goroutine.
+func (b *Backend) AddPending(n int32) { b.pending.Add(n) }
+
+// Pending reports whether there is anything: until it is done, the backend's statement may go
+// on on the server, though the connection is cut.
+func (b *Backend) Pending() bool { return b.pending.Load() > 0 }
 
 // close ends the goroutine.
 func (g *guard) close(b *Backend) {
