@@ -87,17 +87,17 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := pool.Config{Size: int(cfg.PoolSize)}
-	if cfg.PoolSize.IsPercent() {
-		size = pool.Config{Size: 1, Limit: cl.poolLimit}
-	}
-	cl.pool = pool.New(pool.Config{
-		Connect: cl.connect, Size: size.Size, Limit: size.Limit,
+	pooling := pool.Config{
+		Connect: cl.connect, Size: int(cfg.PoolSize),
 		MinIdle: cfg.PoolMinIdle.Of, MaxIdle: cfg.PoolMaxIdle.Of,
 		Schema: cfg.MySQL.DBName, SessionMode: cfg.PoolMode == "session",
 		IdleTimeout: cfg.PoolIdleTimeout, MaxLifetime: cfg.PoolMaxLifetime, BorrowTimeout: cfg.BorrowTimeout,
 		ConnectConcurrency: cfg.ConnectConcurrency, StallTimeout: cfg.StallTimeout, Silent: cl.silent,
-	})
+	}
+	if cfg.PoolSize.IsPercent() {
+		pooling.Size, pooling.Limit = 1, cl.poolLimit
+	}
+	cl.pool = pool.New(pooling)
 	return cl, nil
 }
 

@@ -152,20 +152,18 @@ func (c *conn) ResetSession(ctx context.Context) error {
 	return nil
 }
 
-// IsValid is called by database/sql when the session comes back to its pool: the
-// moment at which a kept lease ends.
+// IsValid is called by database/sql when the session comes back to its pool: from then on
+// its kept lease is the first to go to others.
 func (c *conn) IsValid() bool {
 	if c.closed || c.lost != nil || c.stateLost != nil {
 		return false
 	}
-	ctx := context.Background()
 	if c.cluster.cfg.SessionReset {
-		c.session.Reset(ctx)
+		c.session.Reset()
 		c.oneShot, c.mode = "", sqlscan.AnyMode|c.cluster.charset
 		return true
 	}
-	c.session.Keep(ctx)
-	c.session.Rest(ctx)
+	c.session.Rest(context.Background())
 	return true
 }
 
@@ -175,7 +173,7 @@ func (c *conn) Close() error {
 		return nil
 	}
 	c.closed = true
-	c.session.Close(context.Background())
+	c.session.Close()
 	if c.owned != nil {
 		return c.owned.Close()
 	}

@@ -170,7 +170,7 @@ func (c *conn) wait(ctx context.Context, x *exchange, version uint64) error {
 	if failover.IsWithoutRetry(ctx) {
 		return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
 	}
-	c.startClock(x)
+	x.startClock()
 	err := c.cluster.gate.Wait(ctx, writerTarget, version, time.Until(c.limit(x)))
 	switch {
 	case err == nil:
@@ -183,11 +183,10 @@ func (c *conn) wait(ctx context.Context, x *exchange, version uint64) error {
 }
 
 // startClock begins the count of fpFailoverTimeout, at a statement's first fault.
-func (c *conn) startClock(x *exchange) {
-	if !x.since.IsZero() {
-		return
+func (x *exchange) startClock() {
+	if x.since.IsZero() {
+		x.since = time.Now()
 	}
-	x.since = time.Now()
 }
 
 // limit is the end of fpFailoverTimeout.
@@ -260,12 +259,20 @@ func (x *exchange) queryOn(ctx context.Context, b *backend.Backend) (driver.Rows
 	if !x.prepared {
 		return b.QueryContext(ctx, x.text, x.args)
 	}
+	return executePrepared(ctx, x, b, (*backend.Statement).QueryContext)
+}
+
+// executePrepared executes the statement as a prepared one, once more if the server does
+// not know it any longer.
+func executePrepared[T any](ctx context.Context, x *exchange, b *backend.Backend,
+	execute func(*backend.Statement, context.Context, []driver.NamedValue) (T, error),
+) (result T, err error) {
 	for first := true; ; first = false {
 		st, err := x.prepareOn(ctx, b)
 		if err != nil {
-			return nil, err
+			return result, err
 		}
-		r, err := st.QueryContext(ctx, x.args)
+		r, err := execute(st, ctx, x.args)
 		if err == nil || !first || !failover.NeedsPrepare(err) {
 			return r, err
 		}
@@ -323,23 +330,16 @@ func (x *exchange) execOn(ctx context.Context, b *backend.Backend) (driver.Resul
 	if !x.prepared {
 		return b.ExecContext(ctx, x.text, x.args)
 	}
-	for first := true; ; first = false {
-		st, err := x.prepareOn(ctx, b)
-		if err != nil {
-			return nil, err
-		}
-		r, err := st.ExecContext(ctx, x.args)
-		if err == nil || !first || !failover.NeedsPrepare(err) {
-			return r, err
-		}
-		_ = b.Forget(st)
-	}
+	return executePrepared(ctx, x, b, (*backend.Statement).ExecContext)
 }
 
 // preparedOn gets it as it was prepared first: a default schema or a sql_mode that changed
 // since does not change what it means.
 func (x *exchange) preparedOn(ctx context.Context, b *backend.Backend) (st *backend.Statement, err error) {
-	if x.stmt == nil || b.HasPrepared(x.text, x.state, x.args) {
+	if st = b.Kept(x.text, x.state, x.args); st != nil {
+		return st, nil
+	}
+	if x.stmt == nil {
 		return b.Prepared(ctx, x.text, x.state, x.args)
 	}
 	err = x.stmt.conn.session.Under(ctx, x.stmt.state, func() error {
@@ -401,7 +401,7 @@ func (c *conn) answered(x *exchange, err error) {
 func (c *conn) mayTurn(x *exchange, err error) bool {
 	if !c.session.InTx() {
 		autocommit := c.session.Backend().Status()&backend.StatusAutocommit != 0
-		several := x.facts.Statements > 1 || x.facts.Effects&(sqlscan.EffectRoutine|sqlscan.EffectUnknown) != 0
+		several := x.facts.Statements > 1 || x.facts.Opaque()
 		return !autocommit || several && !failover.Unparsed(err)
 	}
 	return x.facts.MayCommit() && !failover.Unparsed(err) || failover.EndsTransaction(err)

@@ -35,7 +35,7 @@ func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err 
 		return ctx.Err()
 	}
 	c.suspect(v.Class)
-	c.startClock(x)
+	x.startClock()
 	x.cause = err
 	if c.session.Bound() {
 		return c.loseBound(x, v.Outcome, err)
@@ -88,7 +88,7 @@ func (c *conn) next(ctx context.Context, x *exchange, class failover.Class) erro
 // connectFault is fault for an attempt that got no backend.
 func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 	if errors.Is(err, pool.ErrRetired) {
-		c.startClock(x)
+		x.startClock()
 		if failover.IsWithoutRetry(ctx) {
 			return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
 		}
@@ -104,7 +104,7 @@ func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 	if v.Class == failover.ClassStatement && !errors.Is(err, topology.ErrIdentity) {
 		return err // credentials, an unknown database: waiting does not help
 	}
-	c.startClock(x)
+	x.startClock()
 	x.cause = err
 	if failover.IsWithoutRetry(ctx) {
 		return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)

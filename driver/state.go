@@ -47,7 +47,7 @@ func (c *conn) ready(ctx context.Context, x *exchange) error {
 	}
 	// What a routine does to LAST_INSERT_ID() shows in no packet: so it must be the
 	// session's own before.
-	if x.facts.AsksInsertID() || x.facts.SetsInsertID() || x.unseen() || x.facts.Effects&(sqlscan.EffectRoutine|sqlscan.EffectUnknown) != 0 {
+	if x.facts.AsksInsertID() || x.facts.SetsInsertID() || x.unseen() || x.facts.Opaque() {
 		err := c.session.OwnInsertID(ctx, x.facts.AsksLastStatement())
 		if x.idGone = errors.Is(err, pool.ErrAnswerGone); x.idGone && !x.facts.AsksInsertID() {
 			return nil
@@ -60,7 +60,7 @@ func (c *conn) ready(ctx context.Context, x *exchange) error {
 // readySet is ready for a SET.
 func (c *conn) readySet(ctx context.Context, x *exchange) error {
 	b := c.session.Backend()
-	changes := sqlscan.Changes(x.text, c.mode)
+	changes := c.changes(x)
 	var names []string
 	for _, change := range changes {
 		for _, v := range c.settings(change) {
@@ -74,8 +74,8 @@ func (c *conn) readySet(ctx context.Context, x *exchange) error {
 		x.unknown = true // and the statement fails for it, before it sets anything
 		return nil
 	}
-	strings := slices.ContainsFunc(changes, func(change sqlscan.Change) bool { return change.Effect == sqlscan.EffectUserVariable })
-	if c.changesLetters(changes) && (strings || hasText(c.session.State())) {
+	texts := slices.ContainsFunc(changes, func(change sqlscan.Change) bool { return change.Effect == sqlscan.EffectUserVariable })
+	if c.changesLetters(changes) && (texts || hasText(c.session.State())) {
 		answer, err := b.Ask(ctx, "SELECT @@character_set_connection, @@collation_connection")
 		if err != nil {
 			return err
@@ -99,7 +99,7 @@ func (c *conn) learn(x *exchange, err error, changed bool) {
 		_ = s.Backend().ForgetAll() // prepared under what may have changed
 		s.Pin(sqlscan.EffectRoutine, "", true, x.text)
 	}
-	if x.facts.Effects&(sqlscan.EffectRoutine|sqlscan.EffectUnknown) != 0 {
+	if x.facts.Opaque() {
 		// It may have asked for the next transaction to be a READ ONLY one: nobody reports that.
 		c.readsOnly = true
 		s.SetOnce(true)
@@ -114,7 +114,7 @@ func (c *conn) learn(x *exchange, err error, changed bool) {
 	switch {
 	case x.idGone:
 		s.MayHaveInserted()
-	case x.facts.SetsInsertID(), x.unseen(), x.facts.Effects&(sqlscan.EffectRoutine|sqlscan.EffectUnknown) != 0:
+	case x.facts.SetsInsertID(), x.unseen(), x.facts.Opaque():
 		s.TookInsertID()
 	}
 	if effects == 0 {
@@ -127,7 +127,7 @@ func (c *conn) learn(x *exchange, err error, changed bool) {
 	if x.facts.Effects&sqlscan.EffectUnknown != 0 {
 		s.Pin(sqlscan.EffectUnknown, "", true, x.text)
 	}
-	changes := sqlscan.Changes(x.text, c.mode)
+	changes := c.changes(x)
 	if x.letters != nil {
 		c.fixText(x)
 	}
@@ -137,6 +137,17 @@ func (c *conn) learn(x *exchange, err error, changed bool) {
 		}
 		c.apply(x, change)
 	}
+}
+
+// changes is sqlscan.Changes of the statement.
+func (c *conn) changes(x *exchange) []sqlscan.Change {
+	changes := sqlscan.Changes(x.text, c.mode)
+	if forgotten != "" {
+		changes = slices.DeleteFunc(changes, func(change sqlscan.Change) bool {
+			return change.Effect == sqlscan.EffectVariable && change.Name == forgotten
+		})
+	}
+	return changes
 }
 
 // letters is how a connection reads string literals.
@@ -200,7 +211,7 @@ func (c *conn) learnFailed(x *exchange, err error) {
 		// MariaDB does not say, after an error, what changed before it.
 		c.session.Pin(sqlscan.EffectRoutine, "", true, x.text)
 	}
-	changes := sqlscan.Changes(x.text, c.mode)
+	changes := c.changes(x)
 	literals := !slices.ContainsFunc(changes, func(change sqlscan.Change) bool { return change.Value == "" })
 	several := x.facts.Statements > 1 || x.facts.Kind == sqlscan.Set && len(changes) > 1
 	for _, change := range changes {
@@ -239,9 +250,6 @@ func (c *conn) apply(x *exchange, change sqlscan.Change) {
 	case sqlscan.EffectRoutine, sqlscan.EffectUnknown:
 	case sqlscan.EffectVariable:
 		settings := c.settings(change)
-		if change.Name == forgotten && forgotten != "" {
-			return
-		}
 		if len(settings) == 0 {
 			c.pin(x, change.Effect, change.Name, true)
 			return
@@ -360,9 +368,6 @@ var incremental = []string{"optimizer_switch", "optimizer_trace", "optimizer_tra
 // settings returns the variables that a SET changes: some change others.
 func (c *conn) settings(change sqlscan.Change) []pool.Setting {
 	name, source := change.Name, change.Value
-	if name == forgotten && name != "" {
-		return nil
-	}
 	if change.Effect != sqlscan.EffectVariable || name == "" || slices.Contains(unmovable, name) {
 		return nil
 	}

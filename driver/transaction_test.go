@@ -166,8 +166,8 @@ func TestTransactionLocks(t *testing.T) {
 			c.must("BEGIN", "UPDATE tx SET n = 1 WHERE id = 1")
 			other.must("BEGIN", "UPDATE tx SET n = n + 1 WHERE id IN (2, 3)")
 			done := make(chan string)
+			// Whichever of the two comes first, the other one closes the circle.
 			go func() { done <- other.run("UPDATE tx SET n = n + 1 WHERE id = 1") }()
-			time.Sleep(50 * time.Millisecond)
 			got, theirs := c.run("UPDATE tx SET n = 1 WHERE id = 2"), <-done
 			if in := s.c.Stats().Pool.Instances[0]; got == "error 1213" && in.InTx != 0 || got != "error 1213" && in.InTx != 1 {
 				t.Errorf("%s, theirs %s: %d in transactions", got, theirs, in.InTx)

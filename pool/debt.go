@@ -86,11 +86,6 @@ func (s *Session) settle(ctx context.Context, c *connection) {
 	c.state = s.state
 }
 
-// forgive gives up what is worth no question: LAST_INSERT_ID() of a session at rest.
-func (s *Session) forgive() {
-	s.forgetID()
-}
-
 // paidUp ends what is owed.
 func (s *Session) paidUp() {
 	if d := s.debts; d != nil {
@@ -117,7 +112,7 @@ func (s *Session) forfeit() {
 		}
 	}
 	s.paidUp()
-	s.forgive()
+	s.forgetID()
 }
 
 // owe replaces what is owed of a variable.

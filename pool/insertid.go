@@ -40,14 +40,9 @@ func (s *Session) Inserted(id int64) {
 	if id == 0 {
 		return
 	}
-	if c := s.res.Value(); c.owns(s) {
-		s.changedID()
-		c.own(s)
+	if s.changedID() {
 		return
 	}
-	s.changedID()
-	c := s.res.Value()
-	c.idOwner, c.idUsed = nil, true // the session's, or still the one's before it
 	if len(s.id.hints) == maxHints {
 		s.id.hints = s.id.hints[1:]
 		s.id.gone = true
@@ -55,9 +50,20 @@ func (s *Session) Inserted(id int64) {
 	s.id.hints = append(s.id.hints, uint64(id))
 }
 
-func (s *Session) changedID() {
+// changedID notes that LAST_INSERT_ID() may have changed on the lease, and reports whether
+// the connection was the session's own in this: then it still is. Otherwise it answers for
+// the session, or for the one before it.
+func (s *Session) changedID() (own bool) {
+	c := s.res.Value()
+	own = c.owns(s)
 	s.id.version++
 	s.id.unread = true
+	if own {
+		c.own(s)
+	} else {
+		c.idOwner, c.idUsed = nil, true
+	}
+	return own
 }
 
 // TookInsertID notes that a statement may have set LAST_INSERT_ID() on a lease whose
@@ -70,15 +76,9 @@ func (s *Session) TookInsertID() {
 // MayHaveInserted notes that a statement failed which may have set LAST_INSERT_ID() before:
 // servers leave it so, and say nothing.
 func (s *Session) MayHaveInserted() {
-	c := s.res.Value()
-	owned := c.owns(s)
-	s.changedID()
-	if owned {
-		c.own(s)
-		return
+	if !s.changedID() {
+		s.id.hints, s.id.unread, s.id.gone = nil, false, true
 	}
-	c.idOwner, c.idUsed = nil, true
-	s.id.hints, s.id.unread, s.id.gone = nil, false, true
 }
 
 // OwnInsertID makes LAST_INSERT_ID() on the lease's connection the session's own. It
@@ -129,7 +129,8 @@ func (s *Session) learnID(c *connection, answer driver.Value) {
 	s.id.hints, s.id.unread = nil, false
 }
 
-// forgetID gives LAST_INSERT_ID() up, if it changed since it was learned.
+// forgetID gives LAST_INSERT_ID() up, if it changed since it was learned: for a session at
+// rest it is worth no question.
 func (s *Session) forgetID() {
 	if s.id.unread {
 		s.id.hints, s.id.unread, s.id.gone = nil, false, true

@@ -268,7 +268,7 @@ func (in *Instance) reclaimLocked(s *Session) (res *puddle.Resource[*connection]
 	res = in.seizeLocked(s)
 	in.reclaimed.Add(1)
 	if !s.indebted() {
-		s.forgive()
+		s.forgetID()
 		return res, nil
 	}
 	s.paid = make(chan struct{})

@@ -87,22 +87,25 @@ func (in *Instance) sweep(now time.Time) {
 			res.ReleaseUnused()
 		}
 	}
-	in.disturb(now, spare)
+	in.disturb(func(s *Session) bool {
+		tired := idle > 0 && now.UnixNano()-s.since > int64(idle) && spare > 0
+		if tired = tired || s.res.Value().outlived(now.UnixNano()); tired {
+			spare--
+		}
+		return tired
+	})
 }
 
 // readyLocked counts the connections that are there for anybody.
 func (in *Instance) readyLocked() int { return in.idleLocked() + in.resting.n }
 
-// disturb closes the connections that sessions at rest have left unused for too long, as
-// many as can be spared.
-func (in *Instance) disturb(now time.Time, spare int) {
-	idle := in.pool.cfg.IdleTimeout
+// disturb closes the connections of sessions at rest that are not to be kept.
+func (in *Instance) disturb(unwanted func(*Session) bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for s := in.resting.first; s != nil; {
 		next := s.after
-		if s.res.Value().outlived(now.UnixNano()) || idle > 0 && now.UnixNano()-s.since > int64(idle) && spare > 0 {
-			spare--
+		if unwanted(s) {
 			res := in.seizeLocked(s)
 			s.forfeit()
 			res.Destroy()
@@ -129,29 +132,16 @@ func (in *Instance) warm(now time.Time) {
 			res.ReleaseUnused()
 		}
 	}
-	in.bury()
+	// One read that does not block. The lock keeps the session from taking it up.
+	in.disturb(func(s *Session) bool {
+		c := s.res.Value()
+		return c.IsCut() || c.ResetSession(in.ended) != nil
+	})
 	in.pool.running.Go(func() {
 		defer in.warming.Store(false)
 		for in.missing() && in.backends.CreateResource(in.ended) == nil {
 		}
 	})
-}
-
-// bury closes the connections of sessions at rest that the server has closed.
-func (in *Instance) bury() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for s := in.resting.first; s != nil; {
-		next := s.after
-		// One read that does not block. The lock keeps the session from taking it up.
-		if c := s.res.Value(); c.IsCut() || c.ResetSession(in.ended) != nil {
-			res := in.seizeLocked(s)
-			s.forfeit()
-			res.Destroy()
-			in.freeSlotLocked()
-		}
-		s = next
-	}
 }
 
 // missing reports whether fewer connections are idle than are to be kept ready, and there

@@ -64,8 +64,8 @@ func TestPool(t *testing.T) {
 					r.Errorf("%q is not in %v", part, err)
 				}
 			}
-			inTx.Close(r.Context())
-			pinned.Close(r.Context())
+			inTx.Close()
+			pinned.Close()
 			if s := r.Stats(); len(s.Pins) != 0 || s.Instances[0].InTx != 0 || s.Instances[0].Pinned != 0 || s.Instances[0].Timeouts != 1 {
 				r.Errorf("%+v", s)
 			}
@@ -126,7 +126,7 @@ func TestPool(t *testing.T) {
 			}
 			thief.Release(r.Context())
 			for _, s := range sessions {
-				s.Close(r.Context())
+				s.Close()
 			}
 			if s := r.stats(); s.InUse != 0 || s.Kept != 0 {
 				r.Errorf("%+v", s)
@@ -139,7 +139,7 @@ func TestPool(t *testing.T) {
 			if s.Backend() == nil {
 				r.Error("the lease was given up")
 			}
-			s.Close(r.Context())
+			s.Close()
 			synctest.Wait()
 			if n := r.stats().Open; n != 0 {
 				r.Errorf("%d backends with a lock are open", n)
@@ -165,7 +165,7 @@ func TestPool(t *testing.T) {
 				go func() { done <- r.borrow() }()
 			}
 			for range 20 {
-				(<-done).Close(r.Context())
+				(<-done).Close()
 			}
 			if n := r.most.Load(); n != 3 {
 				r.Errorf("%d at a time", n)

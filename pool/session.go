@@ -221,7 +221,7 @@ func (s *Session) Release(ctx context.Context) {
 	if s.indebted() {
 		s.settle(ctx, res.Value())
 	} else {
-		s.forgive()
+		s.forgetID()
 	}
 	s.in.put(s, res)
 }
@@ -313,7 +313,7 @@ func (s *Session) Lost() string {
 
 // Close ends the session. A backend that holds its pins or its open transaction is
 // closed with it.
-func (s *Session) Close(context.Context) {
+func (s *Session) Close() {
 	if s.reasons != 0 || s.inTx {
 		s.Discard()
 		return
@@ -328,8 +328,8 @@ func (s *Session) Close(context.Context) {
 
 // Reset makes the session a new one. It must be bound to nothing that others could not
 // use: a backend with its pins or its open transaction is closed.
-func (s *Session) Reset(ctx context.Context) {
-	s.Close(ctx)
+func (s *Session) Reset() {
+	s.Close()
 	s.state, s.debts, s.hasAnswered = nil, nil, false
 	s.resetID()
 }

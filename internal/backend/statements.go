@@ -115,12 +115,8 @@ func (s *statements) forget(st *Statement) {
 // one round trip. At most Config.Statements are kept, the ones used last; with 0 every
 // call prepares anew. Close of the returned statement is this package's business.
 func (b *Backend) Prepared(ctx context.Context, text, state string, args []driver.NamedValue) (*Statement, error) {
-	k := key{text: text, state: state, types: typesOf(args)}
-	if b.statements.capacity > 0 {
-		if st := b.statements.get(k); st != nil {
-			st.used = st.used || len(args) > 0
-			return st, nil
-		}
+	if st := b.Kept(text, state, args); st != nil {
+		return st, nil
 	}
 	b.unreported = true
 	if err := b.statements.makeRoom(); err != nil {
@@ -130,14 +126,22 @@ func (b *Backend) Prepared(ctx context.Context, text, state string, args []drive
 	if err != nil {
 		return nil, err
 	}
-	st := &Statement{stmt: prepared.(stmt), key: k, used: len(args) > 0}
+	st := &Statement{stmt: prepared.(stmt), key: key{text, state, typesOf(args)}, used: len(args) > 0}
 	b.statements.put(st)
 	return st, nil
 }
 
-// HasPrepared reports whether Prepared would take no round trip.
-func (b *Backend) HasPrepared(text, state string, args []driver.NamedValue) bool {
-	return b.statements.capacity > 0 && b.statements.get(key{text: text, state: state, types: typesOf(args)}) != nil
+// Kept returns the statement that Prepared would return without a round trip, nil if there
+// is none.
+func (b *Backend) Kept(text, state string, args []driver.NamedValue) *Statement {
+	if b.statements.capacity == 0 {
+		return nil
+	}
+	st := b.statements.get(key{text, state, typesOf(args)})
+	if st != nil {
+		st.used = st.used || len(args) > 0
+	}
+	return st
 }
 
 // ForgetAll closes all prepared statements: the server has no room for more, or reads

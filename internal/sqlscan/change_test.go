@@ -1,9 +1,7 @@
 package sqlscan
 
 import (
-	"bufio"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 )
@@ -11,22 +9,7 @@ import (
 // TestChanges compares what is said of a text with testdata/changes.txt: behind the =>
 // one change after the other, separated by semicolons.
 func TestChanges(t *testing.T) {
-	f, err := os.Open("testdata/changes.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	n := 0
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		line := lines.Text()
-		if line == "" || strings.HasPrefix(line, "# ") {
-			continue
-		}
-		text, want, ok := strings.Cut(line, " => ")
-		if !ok {
-			t.Fatalf("no => in %q", line)
-		}
-		n++
+	golden(t, "changes.txt", 40, func(text, want string) {
 		var got []string
 		for _, c := range Changes(text, 0) {
 			got = append(got, c.describe())
@@ -34,10 +17,7 @@ func TestChanges(t *testing.T) {
 		if g := strings.Join(got, "; "); g != want {
 			t.Errorf("%s\n got %s\nwant %s", text, g, want)
 		}
-	}
-	if n < 40 {
-		t.Fatalf("only %d statements", n)
-	}
+	})
 }
 
 func (c Change) describe() string {

@@ -168,8 +168,11 @@ func (f Facts) EndsTransaction() bool {
 // statement was executed.
 func (f Facts) MayCommit() bool {
 	return f.Kind == Commit || f.Kind == Begin || f.Kind == Call || f.Statements != 1 ||
-		f.Effects&(EffectUnknown|EffectRoutine) != 0 || f.flags&implicitCommit != 0
+		f.Opaque() || f.flags&implicitCommit != 0
 }
+
+// Opaque reports whether the text does not show all that the statement may do.
+func (f Facts) Opaque() bool { return f.Effects&(EffectUnknown|EffectRoutine) != 0 }
 
 // ReadOnlyTransaction reports whether the statement begins a READ ONLY transaction.
 func (f Facts) ReadOnlyTransaction() bool { return f.flags&readOnlyTx != 0 }

@@ -1,7 +1,6 @@
 package sqlscan
 
 import (
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,8 +9,5 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(mysqld.RunFunction), goleak.Cleanup(func(code int) {
-		mysqld.StopShared()
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(mysqld.RunFunction), goleak.Cleanup(mysqld.Exit))
 }

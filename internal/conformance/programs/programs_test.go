@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -28,10 +27,7 @@ func TestMain(m *testing.M) {
 		statementCache = "gorm.io/gorm/internal/lru.NewLRU[...].func1"
 	)
 	tools := []goleak.Option{goleak.IgnoreAnyFunction(readAhead), goleak.IgnoreAnyFunction(statementCache)}
-	goleak.VerifyTestMain(m, append(tools, goleak.IgnoreAnyFunction(mysqld.RunFunction), goleak.Cleanup(func(code int) {
-		mysqld.StopShared()
-		os.Exit(code)
-	}))...)
+	goleak.VerifyTestMain(m, append(tools, goleak.IgnoreAnyFunction(mysqld.RunFunction), goleak.Cleanup(mysqld.Exit))...)
 }
 
 var programs = []Program{gormProgram, gormPreparedProgram, bunProgram, entProgram, sqlcProgram, migrateProgram, gooseProgram, sessionProgram, manyProgram}

@@ -113,6 +113,13 @@ func StopShared() {
 	}
 }
 
+// Exit is for goleak.Cleanup in a package's TestMain: it stops the shared servers and ends
+// the process.
+func Exit(code int) {
+	StopShared()
+	os.Exit(code)
+}
+
 // Exec executes statements as root, on one connection and in no database.
 func (s *Server) Exec(ctx context.Context, statements ...string) error {
 	db, err := sql.Open("mysql", s.DSN(""))
