@@ -161,6 +161,7 @@ func (c *conn) IsValid() bool {
 	if c.cluster.cfg.SessionReset {
 		c.session.Reset()
 		c.oneShot, c.mode = "", sqlscan.AnyMode|c.cluster.charset
+		c.readsOnly, c.blank, c.silent = false, false, false
 		return true
 	}
 	c.session.Rest(context.Background())

@@ -217,3 +217,16 @@ func (r *rig) exec2(ctx context.Context, query string) error {
 	_, err := r.db.ExecContext(ctx, query)
 	return err
 }
+
+// fpSessionReset leaves nothing of one use of a session to the next.
+func TestSessionResetForgetsEverything(t *testing.T) {
+	bubble(t, "fpSessionReset=on", func(r *rig) {
+		used, err := r.c.connect(r.Context())
+		r.must(err)
+		used.oneShot, used.readsOnly, used.blank, used.silent = "SET TRANSACTION READ ONLY\x00", true, true, true
+		if !used.IsValid() || used.oneShot != "" || used.readsOnly || used.blank || used.silent {
+			r.Errorf("%q, %t, %t, %t", used.oneShot, used.readsOnly, used.blank, used.silent)
+		}
+		r.must(used.Close())
+	})
+}

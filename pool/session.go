@@ -74,7 +74,7 @@ func (s *Session) Borrow(ctx context.Context, in *Instance, statement string) er
 		res.Destroy()
 		in.leaveLease(s)
 		// What another session left may be what cannot be undone: a new connection has no past.
-		if !used && err != errUnrestorable { //nolint:errorlint // our own, never wrapped
+		if ctx.Err() != nil || !used && err != errUnrestorable { //nolint:errorlint // our own, never wrapped
 			return err
 		}
 	}
