@@ -255,26 +255,24 @@ func TestPoolKeepsReady(t *testing.T) {
 			}
 		}},
 		"waiters are served in order": {"fpPoolSize=1", func(f *fake) {
+			var served, want []string // as the server sees it
+			f.script.OnPrefix("SELECT n FROM numbers", func(_ context.Context, call fakemysql.Call) fakemysql.Reply {
+				served = append(served, call.SQL) // one connection, one at a time
+				return fakemysql.Rows([]fakemysql.Column{fakemysql.Int("n")}, []any{int64(1)})
+			})
 			tx, err := f.db.BeginTx(f.Context(), nil)
 			f.must(err)
-			var mu sync.Mutex
-			var order []int
 			var wg sync.WaitGroup
 			for i := range 20 {
-				wg.Go(func() {
-					err := scan(f.Context(), f.db, "SELECT n FROM one")
-					mu.Lock()
-					defer mu.Unlock()
-					if order = append(order, i); err != nil {
-						f.Error(err)
-					}
-				})
+				query := fmt.Sprintf("SELECT n FROM numbers WHERE n = %d", i)
+				want = append(want, query)
+				wg.Go(func() { f.must(scan(f.Context(), f.db, query)) })
 				synctest.Wait()
 			}
 			f.must(tx.Commit())
 			wg.Wait()
-			if !slices.IsSorted(order) {
-				f.Errorf("%v", order)
+			if !slices.Equal(served, want) {
+				f.Errorf("%q", served)
 			}
 		}},
 	} {
@@ -333,7 +331,7 @@ func TestIdleSessionIsSmall(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		each := float64(after.HeapAlloc-before.HeapAlloc) / sessions
-		f.Logf("an idle session: %d bytes of struct, %.0f bytes in all", reflect.TypeOf(conn{}).Size(), each)
+		f.Logf("an idle session: %d bytes of struct, %.0f bytes in all", reflect.TypeFor[conn]().Size(), each)
 		if each > 1024 {
 			f.Errorf("%.0f bytes", each)
 		}

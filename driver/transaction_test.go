@@ -105,8 +105,8 @@ func TestTransactionEnd(t *testing.T) {
 func (w *world) bound(s *pinStage, c *client, do string, open bool, pins string) {
 	w.Helper()
 	statements := split(do)
-	if i := strings.Index(do, "multi: "); i >= 0 {
-		statements = append(split(strings.TrimSuffix(do[:i], "; ")), do[i+len("multi: "):])
+	if before, after, ok := strings.Cut(do, "multi: "); ok {
+		statements = append(split(strings.TrimSuffix(before, "; ")), after)
 	}
 	for _, statement := range statements {
 		c.run(statement)

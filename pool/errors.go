@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
@@ -91,27 +92,28 @@ func (in *Instance) explainLocked() error {
 
 // Error tells the whole story on one line and names the way out.
 func (e *BorrowTimeoutError) Error() string {
-	s := fmt.Sprintf("failoverproxy: no backend of %s became free within %s (fpBorrowTimeout): all %d (fpPoolSize) are out, %d in transactions, %d pinned",
+	var s strings.Builder
+	fmt.Fprintf(&s, "failoverproxy: no backend of %s became free within %s (fpBorrowTimeout): all %d (fpPoolSize) are out, %d in transactions, %d pinned",
 		e.Instance, e.Waited, e.Size, e.InTx, e.Pinned)
 	if e.Reasons != "" {
-		s += " (" + e.Reasons + ")"
+		s.WriteString(" (" + e.Reasons + ")")
 	}
 	if e.Dialing > 0 {
-		s += fmt.Sprintf(", %d connecting", e.Dialing)
+		fmt.Fprintf(&s, ", %d connecting", e.Dialing)
 	}
-	s += fmt.Sprintf("; %d others wait", e.Waiting)
+	fmt.Fprintf(&s, "; %d others wait", e.Waiting)
 	for i, h := range e.Longest {
 		if i == 0 {
-			s += "; held longest by: "
+			s.WriteString("; held longest by: ")
 		} else {
-			s += ", "
+			s.WriteString(", ")
 		}
-		s += h.String()
+		s.WriteString(h.String())
 	}
 	if e.InTx+e.Pinned >= e.Size {
-		s += "; a transaction that needs a second session waits for itself: use the transaction's own, or raise fpPoolSize"
+		s.WriteString("; a transaction that needs a second session waits for itself: use the transaction's own, or raise fpPoolSize")
 	}
-	return s
+	return s.String()
 }
 
 // Is makes errors.Is(err, ErrBorrowTimeout) true.

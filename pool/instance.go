@@ -203,43 +203,55 @@ func (in *Instance) acquire(ctx context.Context, s *Session, statement string) (
 // slot waits in line for a slot. It may come with the connection of another session, which
 // may owe it a question.
 func (in *Instance) slot(ctx context.Context, s *Session, statement string) (res *puddle.Resource[*connection], victim *Session, err error) {
-	var expired <-chan time.Time
 	in.mu.Lock()
-	for again := false; ; again = true {
-		if in.Retired() {
-			in.mu.Unlock()
-			return nil, nil, ErrRetired
-		}
+	defer in.mu.Unlock()
+	if in.Retired() {
+		return nil, nil, ErrRetired
+	}
+	if in.waiters.first == nil { // nobody overtakes those who wait
 		if res, victim, ok := in.takeLocked(s, statement); ok {
-			in.mu.Unlock()
 			return res, victim, nil
 		}
-		if s.turn == nil {
-			s.turn = make(chan grant, 1)
-		}
-		s.statement = statement
-		in.waiters.insert(s, again)
+	}
+	if s.turn == nil {
+		s.turn = make(chan grant, 1)
+	}
+	s.statement = statement
+	in.waiters.push(s)
+	var expired <-chan time.Time
+	if d := in.pool.cfg.BorrowTimeout; d > 0 {
+		expired = s.alarm(d)
+		defer s.timer.Stop()
+	}
+	for {
+		var g grant
 		in.mu.Unlock()
-
-		if d := in.pool.cfg.BorrowTimeout; d > 0 && expired == nil {
-			expired = s.alarm(d)
-			defer s.timer.Stop()
-		}
 		select {
-		case g := <-s.turn:
-			if !g.again {
-				return g.res, nil, g.err
+		case g = <-s.turn:
+			if g.again {
+				// The session that called is likely to come to rest, without debts, right now.
+				runtime.Gosched()
 			}
 		case <-ctx.Done():
-			res, err = in.leave(s, ctx.Err())
-			return res, nil, err
+			err = ctx.Err()
 		case <-expired:
-			res, err = in.leave(s, ErrBorrowTimeout)
-			return res, nil, err
+			err = ErrBorrowTimeout
 		}
-		// The session that called is likely to come to rest, without debts, right now.
-		runtime.Gosched()
 		in.mu.Lock()
+		switch {
+		case s.list != &in.waiters: // it has been served
+			if g.again || err != nil {
+				g = <-s.turn
+			}
+			return g.res, nil, g.err
+		case err != nil:
+			return nil, nil, in.leaveLocked(s, err)
+		case in.waiters.first == s:
+			if res, victim, ok := in.takeLocked(s, statement); ok {
+				in.callLocked() // there may be more where that came from
+				return res, victim, nil
+			}
+		}
 	}
 }
 
@@ -257,6 +269,9 @@ func (in *Instance) takeLocked(s *Session, statement string) (res *puddle.Resour
 		res, victim = in.reclaimLocked(in.kept.first)
 	default:
 		return nil, nil, false
+	}
+	if s.list != nil {
+		s.list.remove(s) // it has waited
 	}
 	in.busyLocked(s, statement)
 	return res, victim, true
@@ -298,24 +313,15 @@ func (in *Instance) maxIdle() int {
 	return in.pool.cfg.MaxIdle.of(in.size) - in.resting.n
 }
 
-// leave takes a session out of the line that gives up, unless its turn has come.
-func (in *Instance) leave(s *Session, reason error) (*puddle.Resource[*connection], error) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	select {
-	case g := <-s.turn:
-		if !g.again {
-			return g.res, g.err
-		}
-		in.callLocked() // somebody else
-	default:
-		in.waiters.remove(s)
-	}
+// leaveLocked takes a session out of the line that gives up.
+func (in *Instance) leaveLocked(s *Session, reason error) error {
+	in.waiters.remove(s)
+	in.callLocked() // if it was called, then somebody else now
 	if !errors.Is(reason, ErrBorrowTimeout) {
-		return nil, reason
+		return reason
 	}
 	in.timeouts.Add(1)
-	return nil, in.explainLocked()
+	return in.explainLocked()
 }
 
 // leaveLease ends a lease without a connection.
@@ -362,14 +368,20 @@ func (in *Instance) grantLocked(g grant) {
 	if g.err == nil {
 		in.busyLocked(s, s.statement)
 	}
+	select {
+	case <-s.turn: // a call that it has not heard
+	default:
+	}
 	s.turn <- g
 }
 
-// callLocked lets the session that waits longest look again.
+// callLocked lets the session that waits longest look again. It keeps its place.
 func (in *Instance) callLocked() {
 	if s := in.waiters.first; s != nil {
-		in.waiters.remove(s)
-		s.turn <- grant{again: true}
+		select {
+		case s.turn <- grant{again: true}:
+		default: // it is called already
+		}
 	}
 }
 

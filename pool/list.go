@@ -9,24 +9,14 @@ type sessionList struct {
 }
 
 // push puts a session at the end.
-func (l *sessionList) push(s *Session) { l.insert(s, false) }
-
-// insert puts a session at the end, or in front.
-func (l *sessionList) insert(s *Session, front bool) {
+func (l *sessionList) push(s *Session) {
 	s.list, s.before, s.after = l, l.last, nil
-	if front {
-		s.before, s.after = nil, l.first
-	}
 	if s.before != nil {
 		s.before.after = s
 	} else {
 		l.first = s
 	}
-	if s.after != nil {
-		s.after.before = s
-	} else {
-		l.last = s
-	}
+	l.last = s
 	l.n++
 }
 

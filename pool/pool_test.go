@@ -3,7 +3,9 @@ package pool
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,6 +51,31 @@ func TestPool(t *testing.T) {
 					r.Errorf("%d was served in the place of %d", got, i)
 				}
 			}
+		}},
+		"who comes later overtakes nobody whose turn a kept lease has brought": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
+			var order []int
+			serve := func(i int) {
+				s := r.borrow()
+				order = append(order, i) // guarded by the only lease
+				s.MayHaveInserted()      // so that it owes a question, and keeps its lease for now
+				s.Keep(r.Context())
+				r.must(s.Borrow(r.Context(), r.instance(), "SELECT 1")) // in line again
+				s.Release(r.Context())
+			}
+			holder := r.borrow()
+			holder.MayHaveInserted()
+			var all sync.WaitGroup
+			for i := range 5 {
+				all.Go(func() { serve(i) })
+				synctest.Wait()
+			}
+			holder.Keep(r.Context())
+			serve(5)
+			all.Wait()
+			if !slices.Equal(order, []int{0, 1, 2, 3, 4, 5}) {
+				r.Errorf("served in the order %v", order)
+			}
+			holder.Close()
 		}},
 		"a wait ends with the timeout, which says who holds the backends": {Config{Size: 2, MaxIdle: Fixed(2), BorrowTimeout: time.Second}, func(r *rig) {
 			inTx, pinned := r.borrow(), r.borrow()

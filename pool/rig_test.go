@@ -29,8 +29,9 @@ var writer = Member{ID: "i-1", Addr: "i-1:3306", Role: "writer"}
 func bubble(t *testing.T, cfg Config, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		script := fakemysql.NewScript().On("SELECT LAST_INSERT_ID()", fakemysql.Rows([]fakemysql.Column{fakemysql.Int("id")}, []any{int64(7)}).Results...)
 		r := &rig{T: t, silent: make(chan string, 10)}
-		r.server = fakemysql.New(fakemysql.Config{Users: map[string]string{"u": "p"}, Handler: fakemysql.NewScript()})
+		r.server = fakemysql.New(fakemysql.Config{Users: map[string]string{"u": "p"}, Handler: script})
 		defer r.server.Close()
 		my := mysql.NewConfig()
 		my.User, my.Passwd, my.Net = "u", "p", "tcp"
@@ -64,6 +65,13 @@ func bubble(t *testing.T, cfg Config, test func(r *rig)) {
 }
 
 func (r *rig) instance() *Instance { return r.Instance(writer.ID, writer.Role) }
+
+func (r *rig) must(err error) {
+	r.Helper()
+	if err != nil {
+		r.Error(err)
+	}
+}
 
 // borrow gives a session a backend.
 func (r *rig) borrow() *Session {

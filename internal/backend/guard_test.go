@@ -39,7 +39,7 @@ func kill(_ context.Context, b *Backend, s *fakemysql.Server) error {
 }
 
 // statement runs one under ctx, as the driver does.
-func statement(t *testing.T, ctx context.Context, b *Backend, query string) (stopped bool, err error) {
+func statement(ctx context.Context, t *testing.T, b *Backend, query string) (stopped bool, err error) {
 	t.Helper()
 	inner, err := b.Begin(ctx)
 	if err != nil {
@@ -83,7 +83,7 @@ func TestGuard(t *testing.T) {
 				for range 2 { // the guard is used again
 					ctx, cancel := context.WithTimeout(t.Context(), patience)
 					start := time.Now()
-					stopped, err := statement(t, ctx, b, test.query)
+					stopped, err := statement(ctx, t, b, test.query)
 					got := ending{stopped, err != nil, b.IsCut(), time.Since(start)}
 					if cancel(); got != test.want {
 						t.Errorf("%+v, want %+v: %v", got, test.want, err)
