@@ -211,7 +211,7 @@ func names(migrations migrate.MigrationSlice) []string {
 
 func (r *bunRun) insert() error {
 	ann := &bunAuthor{
-		Name: "ann 'quoted' \\ \"double\" \x00 zero", Email: ptr("ann@example.com"), Rating: sql.NullString{String: "123456789012.12345678", Valid: true},
+		Name: "ann 'quoted' \\ \"double\" \x00 zero", Email: new("ann@example.com"), Rating: sql.NullString{String: "123456789012.12345678", Valid: true},
 		Meta: map[string]any{"a": []int{1, 2}, "ключ": "🙂 'x'"}, Photo: pattern(5000), Born: bun.NullTime{Time: noon}, Wide: 1<<63 - 1, Ratio: -0.1, Flag: true,
 	}
 	result, err := r.db.NewInsert().Model(ann).Exec(r)

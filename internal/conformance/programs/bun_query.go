@@ -84,7 +84,7 @@ func (r *bunRun) update() error {
 	result, err := r.db.NewUpdate().Model(&bunAuthor{ID: 2, Name: "author00", Ratio: 1e-300, Wide: 1<<64 - 1}).Column("ratio", "wide").WherePK().Exec(ctx)
 	r.Error("columns", err)
 	r.result("columns", result)
-	result, err = r.db.NewUpdate().Model(&bunAuthor{ID: 3, Email: ptr("three@example.com")}).OmitZero().WherePK().Exec(ctx)
+	result, err = r.db.NewUpdate().Model(&bunAuthor{ID: 3, Email: new("three@example.com")}).OmitZero().WherePK().Exec(ctx)
 	r.Error("not zero", err)
 	r.result("not zero", result)
 	result, err = r.db.NewUpdate().Model((*bunAuthor)(nil)).Set("rating = COALESCE(rating, ?) * ?", "1.5", 2).Where("id BETWEEN ? AND ?", 1, 5).Exec(ctx)

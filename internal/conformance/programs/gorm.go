@@ -161,8 +161,8 @@ func (r *gormRun) create() error {
 		return err
 	}
 	ann := gormUser{
-		Name: "ann", Email: ptr("ann@example.com"), Balance: "12345678901234567890.0123456789", Score: ptr(0.1), Active: true,
-		Born: ptr(time.Date(1990, 12, 31, 0, 0, 0, 0, time.UTC)), Seen: noon,
+		Name: "ann", Email: new("ann@example.com"), Balance: "12345678901234567890.0123456789", Score: new(0.1), Active: true,
+		Born: new(time.Date(1990, 12, 31, 0, 0, 0, 0, time.UTC)), Seen: noon,
 		Settings: map[string]any{"theme": "dark", "list": []any{1.5, "zwei", nil}, "ünï": "日本 🙂"},
 		Avatar:   pattern(1000), Address: gormAddress{Street: "1 Main St", City: "Here"},
 		Company: &gormCompany{Name: "acme"}, Profile: &gormProfile{Text: strings.Repeat("long ", 20000)},
@@ -185,7 +185,7 @@ func (r *gormRun) create() error {
 	r.Printf("batches: rows %d, ids %d to %d, %v", result.RowsAffected, users[0].ID, users[9].ID, result.Error)
 	result = db.Model(&gormTag{}).Create(map[string]any{"name": "blue"})
 	r.Printf("map: rows %d, %v", result.RowsAffected, result.Error)
-	result = db.Select("Name", "Seen").Create(&gormUser{Name: "few", Email: ptr("not written"), Seen: noon})
+	result = db.Select("Name", "Seen").Create(&gormUser{Name: "few", Email: new("not written"), Seen: noon})
 	r.Printf("some columns: rows %d, %v", result.RowsAffected, result.Error)
 	result = db.Omit("Company", "Orders").Create(&gormUser{Name: "omit", Seen: noon, Company: &gormCompany{Name: "never"}})
 	r.Printf("without associations: rows %d, %v", result.RowsAffected, result.Error)
@@ -275,7 +275,7 @@ func (r *gormRun) errors() error {
 }
 
 func (r *gormRun) upserts() error {
-	user := gormUser{Name: "user00", Email: ptr("new@example.com"), Balance: "7", Seen: noon}
+	user := gormUser{Name: "user00", Email: new("new@example.com"), Balance: "7", Seen: noon}
 	result := r.db.Clauses(clause.OnConflict{
 		Columns:   []clause.Column{{Name: "name"}},
 		DoUpdates: clause.AssignmentColumns([]string{"email", "balance"}),

@@ -85,7 +85,7 @@ func (r *gormRun) updates() error {
 		return err
 	}
 	user.Balance = "55.5"
-	user.Email = ptr("five@example.com")
+	user.Email = new("five@example.com")
 	r.rows("save", db.Save(&user))
 	r.rows("the same again", db.Model(&user).Update("balance", "55.5"))
 	r.rows("map", db.Model(&user).Updates(map[string]any{"active": false, "score": nil}))
@@ -186,11 +186,11 @@ func (r *gormRun) raw() error {
 			if err := rows.Scan(values...); err != nil {
 				return err
 			}
-			line := ""
+			var line strings.Builder
 			for i := range values {
-				line += fmt.Sprintf(" %s=%s", columns[i], *values[i].(*string))
+				line.WriteString(fmt.Sprintf(" %s=%s", columns[i], *values[i].(*string)))
 			}
-			r.Printf("result%s", line)
+			r.Printf("result%s", line.String())
 		}
 	}
 	if err := rows.Err(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"flag"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -77,9 +78,7 @@ func compare(t *testing.T, p Program, flavor mysqld.Flavor, params url.Values) {
 			ours := url.Values{
 				"fpTopology": {"static"}, "fpPoolSize": {fmt.Sprint(size)}, "fpBorrowTimeout": {cmp.Or(p.Patience, 5*time.Second).String()},
 			}
-			for k, v := range params {
-				ours[k] = v
-			}
+			maps.Copy(ours, params)
 			got := run(t, p, flavor, "failoverproxy", ours)
 			t.Logf("%d lines", len(got.Lines()))
 			if d := diff(want.Lines(), got.Lines()); len(d) > 0 {
@@ -118,9 +117,9 @@ func diff(want, got []string) []string {
 	for i := range common {
 		common[i] = make([]int, len(got)+1)
 	}
-	for i := len(want) - 1; i >= 0; i-- {
+	for i, w := range slices.Backward(want) {
 		for j := len(got) - 1; j >= 0; j-- {
-			if want[i] == got[j] {
+			if w == got[j] {
 				common[i][j] = common[i+1][j+1] + 1
 			} else {
 				common[i][j] = max(common[i+1][j], common[i][j+1])

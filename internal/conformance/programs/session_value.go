@@ -182,7 +182,7 @@ func (r *sessionRun) arguments(conn *sql.Conn) error {
 		time.Time{},
 		sql.NullString{},
 		sql.NullInt64{Int64: 5, Valid: true},
-		ptr("pointer"), (*int)(nil),
+		new("pointer"), (*int)(nil),
 		struct{}{},
 		math.Inf(1), sql.Named("n", 1),
 	} {

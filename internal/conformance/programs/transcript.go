@@ -127,4 +127,6 @@ func null[T any](p *T) string {
 }
 
 // ptr is the address of a copy of v.
-func ptr[T any](v T) *T { return &v }
+//
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
