@@ -14,6 +14,7 @@ type Backend struct {
 	conn              // the wrapped driver's
 	wire        *wire // nil under a network registered with mysql.RegisterDialContext
 	status      reflect.Value
+	reader      reader
 	statements  statements
 	addr        string
 	created     time.Time

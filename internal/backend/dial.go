@@ -116,7 +116,7 @@ func (d *Dialer) Connect(ctx context.Context, addr string) (_ *Backend, err erro
 		_ = made.Close()
 		return nil, err
 	}
-	b.conn = inner
+	b.conn, b.reader = inner, readerOf(made)
 	d.sample.CompareAndSwap(nil, &inner)
 	b.created = time.Now()
 	return b, nil

@@ -150,8 +150,12 @@ func (b *Backend) Tracks() bool { return b.tracks }
 // state changed.
 func (b *Backend) Changed() bool { return b.Status()&StatusSessionChanged != 0 }
 
+// Withhold notes that the server has a change to report that is none, and met an error, which
+// says nothing, before it could.
+func (b *Backend) Withhold() { b.unreported = true }
+
 // Unreported reports whether statements were prepared or closed since the server said
-// anything of changes: it will say that state changed, and mean this.
+// anything of changes, or Withhold was called: it will say that state changed, and mean this.
 func (b *Backend) Unreported() bool { return b.unreported }
 
 // Reported notes that it has.
