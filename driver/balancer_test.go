@@ -73,9 +73,9 @@ func TestCancelBehindALoadBalancer(t *testing.T) {
 		if err := <-innocent; err != nil {
 			t.Errorf("the statement with number %d on the other server: %v", id, err)
 		}
-		k := st.c.cluster.canceler
-		if k.killed.Load() != 0 || k.failed.Load() != 1 || k.connections.Load() != 1 {
-			t.Errorf("killed %d, failed %d, connections %d", k.killed.Load(), k.failed.Load(), k.connections.Load())
+		k := st.c.Stats().Cancels
+		if k.Killed != 0 || k.Failed != 1 || k.Connections != 1 {
+			t.Errorf("killed %d, failed %d, connections %d", k.Killed, k.Failed, k.Connections)
 		}
 		t.Logf("thread %d on both; ctx.Err() after %s", id, percentiles10(st.latencies))
 	})

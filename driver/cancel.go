@@ -30,6 +30,10 @@ type canceler struct {
 	killed, failed, connections atomic.Uint64
 }
 
+func (k *canceler) stats() CancelStats {
+	return CancelStats{Killed: k.killed.Load(), Failed: k.failed.Load(), Connections: k.connections.Load()}
+}
+
 // killLine is the line before one server.
 type killLine struct {
 	requests chan killRequest

@@ -227,14 +227,14 @@ func TestCancelHitsNobodyElse(t *testing.T) {
 		}
 		wg.Wait()
 		eventually(t, "nothing runs", func() bool { return st.runs("SLEEP(9)")+st.runs("n d") == 0 })
-		k, p := st.c.cluster.canceler, st.pool()
+		k, p := st.c.Stats().Cancels, st.pool()
 		t.Logf("%d cancelled, %d innocent; killed %d, failed %d, connections %d; %+v",
-			cancelled.Load(), innocent.Load(), k.killed.Load(), k.failed.Load(), k.connections.Load(), p)
-		if lost := p.Dials - 3; lost > k.killed.Load()/50 {
-			t.Errorf("%d of %d cancels cost a connection", lost, k.killed.Load())
+			cancelled.Load(), innocent.Load(), k.Killed, k.Failed, k.Connections, p)
+		if lost := p.Dials - 3; lost > k.Killed/50 {
+			t.Errorf("%d of %d cancels cost a connection", lost, k.Killed)
 		}
-		if killed := k.killed.Load(); p.Open > 3 || k.connections.Load() > 2 || int64(killed) < cancels/4 || innocent.Load() < cancels/4 {
-			t.Errorf("%d open, %d connections to kill", p.Open, k.connections.Load())
+		if killed := k.Killed; p.Open > 3 || k.Connections > 2 || int64(killed) < cancels/4 || innocent.Load() < cancels/4 {
+			t.Errorf("%d open, %d connections to kill", p.Open, k.Connections)
 		}
 	})
 }
@@ -297,7 +297,7 @@ func storm(t *testing.T, s *mysqld.Server, database, query string) {
 		})
 	}
 	wg.Wait()
-	took, k := time.Since(start), st.c.cluster.canceler
+	took, k := time.Since(start), st.c.Stats().Cancels
 	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if runs = st.runs("storm"); runs == 0 {
 			break
@@ -306,11 +306,11 @@ func storm(t *testing.T, s *mysqld.Server, database, query string) {
 	p := st.pool()
 	opened, replaced := connections()-before, int64(p.Dials-dials)
 	t.Logf("%d cancels in %s: %s; killed %d, failed %d, connections to kill %d; the server counted %d new ones; backends replaced %d, open %d",
-		size*each, took.Round(time.Millisecond), percentiles10(st.latencies), k.killed.Load(), k.failed.Load(), k.connections.Load(), opened, replaced, p.Open)
-	if k.connections.Load() > 2 || opened-replaced > 2 || replaced > size || p.Open > size {
-		t.Errorf("%d connections opened, %d of them to replace backends, %d to kill; %d open", opened, replaced, k.connections.Load(), p.Open)
+		size*each, took.Round(time.Millisecond), percentiles10(st.latencies), k.Killed, k.Failed, k.Connections, opened, replaced, p.Open)
+	if k.Connections > 2 || opened-replaced > 2 || replaced > size || p.Open > size {
+		t.Errorf("%d connections opened, %d of them to replace backends, %d to kill; %d open", opened, replaced, k.Connections, p.Open)
 	}
-	if n := k.killed.Load() + k.failed.Load(); n < size*each*9/10 || n > size*each {
+	if n := k.Killed + k.Failed; n < size*each*9/10 || n > size*each {
 		t.Errorf("killed and failed: %d of %d", n, size*each)
 	}
 	if runs != 0 || wrong.Load() != 0 {
@@ -353,8 +353,8 @@ func TestCancelWithoutKill(t *testing.T) {
 				if got := st.number(st.db, "SELECT CONNECTION_ID()"); got == id {
 					t.Error("the same connection")
 				}
-				k := st.c.cluster.canceler
-				t.Logf("ctx.Err() after %s; killed %d, failed %d, connections %d", percentiles10(st.latencies), k.killed.Load(), k.failed.Load(), k.connections.Load())
+				k := st.c.Stats().Cancels
+				t.Logf("ctx.Err() after %s; killed %d, failed %d, connections %d", percentiles10(st.latencies), k.Killed, k.Failed, k.Connections)
 			})
 		}
 	})
@@ -413,8 +413,8 @@ func TestCancelWithoutMoreConnections(t *testing.T) {
 		st.number(st.db, "SELECT 1")
 		st.cancel(func() bool { return st.runs("cancel_me") > 0 }, func(ctx context.Context) error { return scan(ctx, st.db, "SELECT /*cancel_me*/ SLEEP(1)") })
 		eventually(t, "the backend is closed", func() bool { return st.pool().Open == 0 })
-		if k := st.c.cluster.canceler; k.failed.Load() != 1 || k.connections.Load() != 0 {
-			t.Errorf("failed %d, connections %d", k.failed.Load(), k.connections.Load())
+		if k := st.c.Stats().Cancels; k.Failed != 1 || k.Connections != 0 {
+			t.Errorf("failed %d, connections %d", k.Failed, k.Connections)
 		}
 		eventually(t, "the server forgets it", func() bool { return st.runs("cancel_me") == 0 })
 		st.number(st.db, "SELECT 1")
@@ -429,7 +429,7 @@ func TestCancelWithoutCancelQuery(t *testing.T) {
 		id := st.number(st.db, "SELECT CONNECTION_ID()")
 		st.cancel(func() bool { return st.runs("cancel_me") > 0 }, func(ctx context.Context) error { return scan(ctx, st.db, "SELECT /*cancel_me*/ SLEEP(1)") })
 		eventually(t, "the backend is closed", func() bool { return st.pool().Open == 0 })
-		if got := st.number(st.db, "SELECT CONNECTION_ID()"); got == id || st.c.cluster.canceler.connections.Load() != 0 {
+		if got := st.number(st.db, "SELECT CONNECTION_ID()"); got == id || st.c.Stats().Cancels.Connections != 0 {
 			t.Errorf("connection %d, was %d", got, id)
 		}
 		eventually(t, "nothing runs", func() bool { return st.runs("cancel_me") == 0 })

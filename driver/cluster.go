@@ -216,6 +216,7 @@ var writerRole = topology.Writer.String()
 func (cl *cluster) stats() Stats {
 	return Stats{
 		Pool: cl.pool.Stats(), Gate: cl.gate.Counters(), MonitorConnections: cl.monitor.Connections(),
+		Cancels: cl.canceler.stats(),
 		Statements: StatementStats{
 			Retried: cl.retried.Load(), OutcomeUnknown: cl.outcomeUnknown.Load(),
 			TransactionLost: cl.transactionLost.Load(), StateLost: cl.stateLost.Load(),

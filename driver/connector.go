@@ -85,6 +85,8 @@ type Stats struct {
 	Gate failover.GateCounters
 	// Statements counts what faults did to statements.
 	Statements StatementStats
+	// Cancels counts statements that were stopped because their context had ended.
+	Cancels CancelStats
 	// MonitorConnections is how many connections the monitor has open: 1 but for
 	// failovers.
 	MonitorConnections int
@@ -98,6 +100,13 @@ type StatementStats struct {
 	TransactionLost uint64 // transactions lost
 	StateLost       uint64 // sessions that lost pinned state in use
 	Interrupted     uint64 // results interrupted after their first row
+}
+
+// CancelStats counts KILL QUERY statements (fpCancelQuery).
+type CancelStats struct {
+	Killed      uint64 // answered by the server, the query's end before it included
+	Failed      uint64 // the server could not be reached, or was another one
+	Connections uint64 // made for them
 }
 
 // Stats returns the connector's counters and its pool's state.
