@@ -31,8 +31,12 @@ type conn struct {
 	// stateLost is the error for the next statement of a session that lost its pins.
 	stateLost error
 	closed    bool
+	// hungUp: the program has asked the server to, by COMMIT RELEASE.
+	hungUp bool
 	// blank: the last statement was only prepared, here or earlier: it left no answers.
 	blank bool
+	// stale: and earlier indeed, so the server still has the warnings of its predecessor.
+	stale bool
 	// readsOnly: the program has asked for READ ONLY transactions, somehow.
 	readsOnly bool
 	// silent: the last statement left ROW_COUNT() what it was, perhaps another session's.
@@ -93,7 +97,7 @@ func (c *conn) admit(x *exchange) error {
 	c.abandon()
 	x.again = x.facts.Read() || x.facts.Kind == sqlscan.Begin && x.facts.Statements <= 1
 	switch {
-	case c.closed:
+	case c.closed, c.hungUp:
 		return driver.ErrBadConn
 	case c.lost != nil:
 		return c.lost
@@ -138,7 +142,7 @@ func (c *conn) Ping(ctx context.Context) error {
 // session keeps its state, as with the wrapped driver; one whose state died with
 // its backend is replaced by database/sql without anybody noticing.
 func (c *conn) ResetSession(ctx context.Context) error {
-	if c.closed || c.lost != nil || c.stateLost != nil {
+	if c.over() {
 		return driver.ErrBadConn
 	}
 	if c.session.Bound() {
@@ -152,16 +156,19 @@ func (c *conn) ResetSession(ctx context.Context) error {
 	return nil
 }
 
+// over reports whether the session is of no use to anybody else.
+func (c *conn) over() bool { return c.closed || c.hungUp || c.lost != nil || c.stateLost != nil }
+
 // IsValid is called by database/sql when the session comes back to its pool: from then on
 // its kept lease is the first to go to others.
 func (c *conn) IsValid() bool {
-	if c.closed || c.lost != nil || c.stateLost != nil {
+	if c.over() {
 		return false
 	}
 	if c.cluster.cfg.SessionReset {
 		c.session.Reset()
 		c.oneShot, c.mode = "", sqlscan.AnyMode|c.cluster.charset
-		c.readsOnly, c.blank, c.silent = false, false, false
+		c.readsOnly, c.blank, c.stale, c.silent = false, false, false, false
 		return true
 	}
 	c.session.Rest(context.Background())

@@ -26,6 +26,7 @@ type exchange struct {
 	state    string // the session's, by which they are told apart
 	stmt     *stmt  // nil if the program did not prepare it
 	only     bool   // to be prepared, not executed
+	kept     bool   // it was prepared already
 	again    bool   // may be executed a second time though its answer was lost
 	final    bool   // not executed again whatever it is: somebody has a part of its answer
 
@@ -96,8 +97,11 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 	}
 	if c.session.Bound() {
 		b, err := c.boundBackend(x)
-		if b != nil && x.facts.AsksWarnings() && !c.session.Answered() {
-			return nil, ErrAnswerGone
+		if b != nil && x.facts.AsksWarnings() {
+			if !c.session.Answered() {
+				return nil, ErrAnswerGone
+			}
+			x.clear = c.stale
 		}
 		if b != nil || err != nil {
 			return b, err
@@ -337,6 +341,7 @@ func (x *exchange) execOn(ctx context.Context, b *backend.Backend) (driver.Resul
 // since does not change what it means.
 func (x *exchange) preparedOn(ctx context.Context, b *backend.Backend) (st *backend.Statement, err error) {
 	if st = b.Kept(x.text, x.state, x.args); st != nil {
+		x.kept = true
 		return st, nil
 	}
 	if x.stmt == nil {
@@ -392,7 +397,7 @@ func (c *conn) answered(x *exchange, err error) {
 		c.blank = c.blank || !c.session.Answered()
 		return
 	}
-	c.blank, c.silent = x.only, x.facts.LeavesCounts()
+	c.blank, c.stale, c.silent = x.only, x.only && x.kept, x.facts.LeavesCounts()
 	_, failed := failover.Number(err)
 	c.session.SetAnswered(failed || err == nil && (!c.session.Backend().MariaDB() || x.facts.UsesTable()))
 }
@@ -400,9 +405,7 @@ func (c *conn) answered(x *exchange, err error) {
 // mayTurn reports whether a transaction may have begun or ended in a statement that failed.
 func (c *conn) mayTurn(x *exchange, err error) bool {
 	if !c.session.InTx() {
-		autocommit := c.session.Backend().Status()&backend.StatusAutocommit != 0
-		several := x.facts.Statements > 1 || x.facts.Opaque()
-		return !autocommit || several && !failover.Unparsed(err)
+		return (x.facts.Statements > 1 || x.facts.Opaque()) && !failover.Unparsed(err)
 	}
 	return x.facts.MayCommit() && !failover.Unparsed(err) || failover.EndsTransaction(err)
 }
@@ -434,7 +437,10 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	// An ERR packet carries no flags: where a transaction may have begun or ended, the
 	// server must be asked. A failure shows in IsValid.
 	current := err == nil
-	if err != nil && b.IsValid() && c.mayTurn(x, err) {
+	// Without autocommit a transaction is taken to be open then: the next answer tells, and a
+	// Ping would change what ROW_COUNT() says.
+	assumed := err != nil && b.Status()&backend.StatusAutocommit == 0
+	if err != nil && !assumed && b.IsValid() && c.mayTurn(x, err) {
 		current = b.Ping(context.WithoutCancel(ctx)) == nil
 	}
 	stopped = b.End()
@@ -448,22 +454,30 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	c.session.SetReading(false)
 	c.answered(x, err)
 	before := c.session.InTx()
-	c.session.SetInTx(c.inTx || b.InTransaction())
+	c.session.SetInTx(c.inTx || assumed || b.InTransaction())
 	// MySQL reports the begin and the end of a transaction, too.
 	turned := before != c.session.InTx() && x.facts.Effects == 0
 	// Servers go to the default schema of a prepared statement and back, and report that.
 	went := x.stmt != nil && x.stmt.state.Schema() != c.session.State().Schema()
-	changed := x.changed || current && !x.only && b.Changed() && !b.Unreported() && !turned && !went
+	changed := x.changed || current && !x.only && b.Changed() && !b.Unreported() && !turned && !went && !b.OnlyTransaction()
 	if current && !x.only && (b.Changed() || !x.rows) {
 		b.Reported() // a result's end may have kept it back
+	}
+	if went && !current {
+		b.Withhold()
 	}
 	if changed || !x.facts.Plain() || x.unseen() {
 		c.learn(x, err, changed)
 	}
-	if c.oneShot != "" && err == nil {
-		c.consumed(x)
+	if c.oneShot != "" || c.session.Pins()&sqlscan.EffectNextTransaction != 0 {
+		c.consumed(x, err)
 	}
 	c.mode = modeOf(b) | c.cluster.charset
+	if err == nil && x.facts.Releases() {
+		c.hungUp = true
+		c.session.Discard() // before anybody else is given what the server is about to close
+		return stopped
+	}
 	c.session.Keep(ctx)
 	return stopped
 }

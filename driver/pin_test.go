@@ -48,7 +48,7 @@ func newWorld(t *testing.T, s *mysqld.Server, database string) *world {
 	}
 	w.names = strings.NewReplacer("{db}", database, "{isolation}", isolation, "{read_only}", access, "{limit}", limit)
 	w.state = w.names.Replace("SELECT DATABASE(), @x, @y, @z, @`a b`, IF(@x IS NULL, NULL, CONCAT(CHARSET(@x), COLLATION(@x))), @@time_zone, @@sql_mode, @@autocommit, @@{isolation}, @@{read_only}, @@{limit}, " +
-		"@@character_set_client, @@character_set_results, @@character_set_connection, @@collation_connection, @@collation_database, " +
+		"@@character_set_client, @@character_set_results, @@character_set_connection, @@collation_connection, @@collation_database, @@character_set_server, @@collation_server, " +
 		"@@sort_buffer_size, @@lock_wait_timeout, @@max_join_size, @@sql_big_selects, @@sql_select_limit, @@wait_timeout, @@foreign_key_checks, " +
 		"@@unique_checks, @@sql_safe_updates, @@sql_notes, @@group_concat_max_len, @@optimizer_switch, @@lc_time_names, @@long_query_time, " +
 		"@@auto_increment_increment, @@div_precision_increment, @@default_storage_engine, @@sql_auto_is_null, @@innodb_lock_wait_timeout, " +
@@ -303,7 +303,7 @@ func (w *world) check(p pinCase, params, rawParams string) {
 		w.T = t
 		prepare := func() {
 			if p.setup != nil || p.drop != "" {
-				_ = w.server.Exec(context.Background(), "USE "+w.database, "SET lock_wait_timeout = 3", p.drop)
+				_ = w.server.Exec(context.Background(), append([]string{"USE " + w.database, "SET lock_wait_timeout = 3"}, split(p.drop)...)...)
 				admin := w.raw("")
 				admin.must(p.setup...)
 				admin.close()
@@ -369,9 +369,9 @@ func TestVariablesMove(t *testing.T) {
 			"SET time_zone = '+01:00', sort_buffer_size = 300000, SESSION lock_wait_timeout = 7, @@wait_timeout = 99, @x = 'a', @y := 3",
 			"SET time_zone = '+01:00'; SET time_zone = '-03:00'", "SET time_zone = '+01:00'; SET time_zone = DEFAULT", "SET time_zone = DEFAULT",
 			"SET time_zone = 'SYSTEM'", "SET time_zone = system", "SET TIME_ZONE = '+01:00'; SET Time_Zone = '+02:00'",
-			"SET NAMES latin1", "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'", "SET NAMES latin1; SET NAMES DEFAULT", "SET NAMES utf8mb4, time_zone = '+01:00'",
+			"SET NAMES latin1", "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'", "SET NAMES utf8mb4 COLLATE utf8mb4_bin; SET collation_connection = latin1_bin", "SET NAMES latin1; SET NAMES DEFAULT", "SET NAMES utf8mb4, time_zone = '+01:00'",
 			"SET CHARACTER SET latin1", "SET CHARSET 'latin1'", "SET CHARACTER SET DEFAULT", "SET character_set_client = latin1",
-			"SET character_set_results = NULL", "SET collation_connection = latin1_bin", "SET character_set_connection = latin1",
+			"SET character_set_results = NULL", "SET collation_server = utf8mb4_bin; SET character_set_server = latin1", "SET collation_connection = latin1_bin", "SET character_set_connection = latin1",
 			"SET sql_mode = ''", "SET sql_mode = 'ANSI'", "SET sql_mode = 'traditional'", "SET sql_mode = 'ansi_quotes,STRICT_TRANS_TABLES'",
 			"SET sql_mode = ANSI_QUOTES", "SET sql_mode = 4", "SET sql_mode = DEFAULT", "SET sql_mode = 'NO_BACKSLASH_ESCAPES'", "SET sql_mode = \"ANSI\"",
 			"SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')", "SET SESSION sql_mode = (SELECT CONCAT(@@sql_mode, ',ANSI'))", "SET sql_mode = REPLACE(@@sql_mode, 'STRICT_TRANS_TABLES', '')",
@@ -402,6 +402,7 @@ func TestVariablesMove(t *testing.T) {
 func TestPins(t *testing.T) {
 	const user, variable, lock, temporary, table = "user variable: 1", "session variable: 1", "named lock: 1", "temporary table: 1", "table lock: 1"
 	const prepared, handler, xa, routine = "prepared statement: 1", "handler: 1", "XA transaction: 1", "stored routine: 1"
+	const next = "next transaction: 1"
 	base := []string{"CREATE TABLE a (n INT)", "INSERT INTO a VALUES (1), (2)"}
 	eachWorld(t, func(w *world) {
 		for _, p := range []pinCase{
@@ -412,6 +413,7 @@ func TestPins(t *testing.T) {
 			{name: "user variable with a backslash", do: `SET @x = 'a\nb'`, pins: user, left: user},
 			{name: "user variable with a date", do: "SET @x = DATE '2020-01-01'"},
 			{name: "insert_id", do: "SET insert_id = 77", pins: variable, left: variable},
+			{name: "sql_auto_is_null after an insert", do: "INSERT INTO n VALUES (); SELECT 1; SET sql_auto_is_null = 1", pins: variable, left: variable, end: "SELECT * FROM n WHERE id IS NULL", setup: []string{"CREATE TABLE n (id INT AUTO_INCREMENT PRIMARY KEY)"}, drop: "DROP TABLE IF EXISTS n"},
 			{name: "rand_seed1", do: "SET rand_seed1 = 5", pins: variable, left: variable},
 			{name: "names after a string variable, which would be read anew", do: "SET @x = 'a', NAMES latin1"},
 
@@ -426,6 +428,7 @@ func TestPins(t *testing.T) {
 			{name: "temporary table, DROP fails half-way", do: "CREATE TEMPORARY TABLE t (n INT)", pins: temporary, end: "DROP TABLE nosuch, u", left: temporary},
 			{name: "temporary table renamed", do: "CREATE TEMPORARY TABLE t (n INT); ALTER TABLE t RENAME TO u", pins: temporary, probe: "SELECT * FROM u", end: "DROP TABLE u", left: temporary},
 			{name: "temporary table that exists already", do: "CREATE TEMPORARY TABLE t (n INT); CREATE TEMPORARY TABLE t (n INT); CREATE TEMPORARY TABLE IF NOT EXISTS t (n INT)", pins: temporary, end: "DROP TABLE t"},
+			{name: "temporary table from a query that exists already", do: "CREATE TEMPORARY TABLE t (n INT); CREATE TEMPORARY TABLE t AS SELECT 1 AS n", pins: temporary, end: "DROP TABLE t"},
 			{name: "temporary table that cannot be made", do: "CREATE TEMPORARY TABLE t (n NONSENSE)"},
 			{name: "temporary table in a transaction", do: "BEGIN; CREATE TEMPORARY TABLE t (n INT); COMMIT", pins: temporary, end: "DROP TEMPORARY TABLE t"},
 
@@ -448,6 +451,12 @@ func TestPins(t *testing.T) {
 			{name: "named locks in rows, the last refused", do: "SELECT GET_LOCK('l', 1) UNION ALL SELECT GET_LOCK(NULL, 1)", pins: lock, probe: "SELECT IS_FREE_LOCK('l')", end: "SELECT RELEASE_ALL_LOCKS()", only: "mariadb"},
 			{name: "named lock in SET", do: "SET @x = GET_LOCK('l', 1)", pins: user + ", " + lock, probe: "SELECT IS_FREE_LOCK('l')", left: user, end: "DO RELEASE_LOCK('l')"},
 
+			{name: "SET TRANSACTION before a read of a table", do: "SET TRANSACTION READ ONLY; SELECT * FROM a", pins: next, end: "COMMIT", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
+			{name: "SET TRANSACTION before a read of no table", do: "SET TRANSACTION READ ONLY; SELECT 1", end: "BEGIN; INSERT INTO a VALUES (9); COMMIT; INSERT INTO a VALUES (10)", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
+			{name: "SET TRANSACTION before a write", do: "SET TRANSACTION READ ONLY; INSERT INTO a VALUES (9)", pins: next, end: "INSERT INTO a VALUES (10); BEGIN; COMMIT", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
+			{name: "SET of the next transaction's variable", do: "SET @@{isolation} = 'SERIALIZABLE'; DELETE FROM a WHERE n = 1", pins: next, end: "ROLLBACK", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
+			{name: "procedure that asks for a READ ONLY transaction", do: "CALL asks_for_it()", pins: next, end: "BEGIN; INSERT INTO a VALUES (9); COMMIT; INSERT INTO a VALUES (10)", setup: append(base[:2:2], "CREATE PROCEDURE asks_for_it() SET TRANSACTION READ ONLY"), drop: "DROP PROCEDURE IF EXISTS asks_for_it; DROP TABLE IF EXISTS a, b"},
+
 			{name: "text PREPARE", do: "PREPARE P FROM 'SELECT 1'", pins: prepared, probe: "EXECUTE p", end: "DEALLOCATE PREPARE p"},
 			{name: "two of PREPARE", do: "PREPARE p FROM 'SELECT 1'; PREPARE q FROM 'SELECT 2'", pins: prepared, probe: "EXECUTE q", end: "DROP PREPARE p", left: prepared},
 			{name: "PREPARE of a text that cannot be seen", do: "SET @x = 'SELECT 1'; PREPARE p FROM @x", pins: prepared, end: "DEALLOCATE PREPARE p", left: prepared},
@@ -458,6 +467,7 @@ func TestPins(t *testing.T) {
 
 			{name: "HANDLER", do: "HANDLER a OPEN", pins: handler, probe: "HANDLER a READ FIRST", end: "HANDLER a CLOSE", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
 			{name: "HANDLER with alias", do: "HANDLER {db}.a OPEN AS h; HANDLER a OPEN", pins: handler, probe: "HANDLER h READ FIRST", end: "HANDLER a CLOSE; HANDLER h CLOSE", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
+			{name: "HANDLER that a DROP has closed", do: "HANDLER a OPEN AS h; DROP TEMPORARY TABLE IF EXISTS a", pins: handler, end: "HANDLER h CLOSE", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
 			{name: "HANDLER by a qualified name", do: "HANDLER {db}.a OPEN", pins: handler, probe: "HANDLER a READ FIRST", end: "HANDLER a CLOSE", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
 
 			{name: "XA, one phase", do: "XA START 'a'; INSERT INTO a VALUES (7)", pins: xa, probe: "SELECT * FROM a", end: "XA END 'a'; XA COMMIT 'a' ONE PHASE", setup: base, drop: "DROP TABLE IF EXISTS a, b"},

@@ -4,27 +4,41 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/failoverproxy/failoverproxy/internal/backend"
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 )
 
-// routines knows which stored routines take named locks: servers do not report a lock as
-// a change of the session's state, so the routines' texts must be read. One whose text
-// the user may not read is taken for one that takes none.
+// routines knows which stored routines do what servers do not report as a change of the
+// session's state: for that the routines' texts must be read. One whose text the user may
+// not read is taken for one that does nothing of the kind.
 type routines struct {
-	looked  atomic.Int64 // when, Unix ns
-	locking atomic.Pointer[[]string]
+	looked atomic.Int64 // when, Unix ns
+	named  atomic.Pointer[map[string][]sqlscan.Effects]
+}
+
+// unreported is what to look for in their texts, in lower case.
+var unreported = map[sqlscan.Effects]*regexp.Regexp{
+	sqlscan.EffectNamedLock: regexp.MustCompile(`get_lock`),
+	// MySQL manual, "SET TRANSACTION": without a scope it is the next transaction's.
+	sqlscan.EffectNextTransaction: regexp.MustCompile(`set\s+transaction\b|@@(transaction|tx)_`),
 }
 
 // routinesTTL is how long an answer is good for.
 const routinesTTL = 10 * time.Second
 
-// allRoutines returns nothing where no routine takes a lock.
+// allRoutines returns nothing where no routine does any of that.
 const allRoutines = "SELECT LOWER(ROUTINE_NAME), LOWER(ROUTINE_DEFINITION) FROM information_schema.ROUTINES " +
-	"WHERE ROUTINE_SCHEMA NOT IN ('sys', 'mysql') AND EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_DEFINITION LIKE '%GET|_LOCK%' ESCAPE '|')"
+	"WHERE ROUTINE_SCHEMA NOT IN ('sys', 'mysql') AND EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE " +
+	"ROUTINE_DEFINITION LIKE '%GET|_LOCK%' ESCAPE '|' OR ROUTINE_DEFINITION LIKE '%TRANSACTION%' OR ROUTINE_DEFINITION LIKE '%@@TX|_%' ESCAPE '|')"
 
 // look asks the server, unless that was done a moment ago.
 func (r *routines) look(ctx context.Context, b *backend.Backend) error {
@@ -40,8 +54,13 @@ func (r *routines) look(ctx context.Context, b *backend.Backend) error {
 		}
 		return err
 	}
-	locking := lockingRoutines(bodies)
-	r.locking.Store(&locking)
+	named := make(map[string][]sqlscan.Effects)
+	for effect, text := range unreported {
+		for _, name := range routinesWith(text, maps.Clone(bodies)) {
+			named[name] = append(named[name], effect)
+		}
+	}
+	r.named.Store(&named)
 	return nil
 }
 
@@ -62,32 +81,59 @@ func readRoutines(ctx context.Context, b *backend.Backend) (map[string]string, e
 	return bodies, nil
 }
 
-// lockingRoutines returns the names of those that take a lock, themselves or by a routine
-// that they name.
-func lockingRoutines(bodies map[string]string) []string {
-	names := []string{"get_lock"}
-	for i := 0; i < len(names); i++ {
+// routinesWith returns the names of those whose text matches, or names a routine that does.
+// It takes them out of bodies.
+func routinesWith(text *regexp.Regexp, bodies map[string]string) (names []string) {
+	take := func(matches func(body string) bool) {
 		for name, body := range bodies {
-			if strings.Contains(body, names[i]) {
+			if matches(body) {
 				names = append(names, name)
 				delete(bodies, name)
 			}
 		}
 	}
-	return names[1:]
+	take(text.MatchString)
+	for i := 0; i < len(names); i++ {
+		take(func(body string) bool { return mentions(body, names[i]) })
+	}
+	return names
 }
 
-// lock reports whether the text names one of them.
-func (r *routines) lock(text string) bool {
-	names := r.locking.Load()
-	if names == nil || len(*names) == 0 {
-		return false
+// mentions reports whether the text has the name as a word of its own.
+func mentions(text, name string) bool {
+	letter := func(r rune) bool {
+		return r == '_' || r == '$' || r >= 0x80 || unicode.IsLetter(r) || unicode.IsDigit(r)
 	}
-	text = strings.ToLower(text)
-	for _, name := range *names {
-		if strings.Contains(text, name) {
+	for from := 0; ; {
+		i := strings.Index(text[from:], name)
+		if i < 0 {
+			return false
+		}
+		from += i
+		before, _ := utf8.DecodeLastRuneInString(text[:from])
+		from += len(name)
+		after, _ := utf8.DecodeRuneInString(text[from:])
+		if (from == len(name) || !letter(before)) && (from == len(text) || !letter(after)) {
 			return true
 		}
 	}
-	return false
+}
+
+// effects returns what the routines may do that the text names.
+func (r *routines) effects(text string) (effects []sqlscan.Effects) {
+	named := r.named.Load()
+	if named == nil || len(*named) == 0 {
+		return nil
+	}
+	text = strings.ToLower(text)
+	for name, does := range *named {
+		if mentions(text, name) {
+			for _, effect := range does {
+				if !slices.Contains(effects, effect) {
+					effects = append(effects, effect)
+				}
+			}
+		}
+	}
+	return effects
 }

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -122,10 +123,11 @@ func (r *rows) repeatable() bool {
 func (r *rows) Close() error {
 	c := r.conn
 	defer r.clear()
+	var unseen error
 	if r.x.facts.Effects&sqlscan.EffectRoutine != 0 && !r.failed {
-		r.drain()
+		unseen = r.drain()
 	}
-	err := r.inner.Close()
+	err := cmp.Or(r.inner.Close(), unseen)
 	switch {
 	case r.failed, c.session.Backend() == nil:
 		return nil
@@ -159,8 +161,9 @@ func (closedRows) ColumnTypePrecisionScale(int) (int64, int64, bool) { return 0,
 func (closedRows) ColumnTypeScanType(int) reflect.Type               { return reflect.TypeFor[any]() }
 
 // drain reads to the end what the program did not want to see, because a server says of
-// each result by itself whether session state changed.
-func (r *rows) drain() {
+// each result by itself whether session state changed. It returns the error that the
+// program would have met.
+func (r *rows) drain() error {
 	for {
 		values := make([]driver.Value, len(r.inner.Columns()))
 		err := error(nil)
@@ -171,11 +174,11 @@ func (r *rows) drain() {
 		if errors.Is(err, io.EOF) {
 			err = r.inner.NextResultSet()
 		}
+		if errors.Is(err, io.EOF) || r.own != nil {
+			return nil
+		}
 		if err != nil {
-			if !errors.Is(err, io.EOF) && r.own == nil {
-				r.own = err
-			}
-			return
+			return err
 		}
 		r.note()
 	}

@@ -74,6 +74,12 @@ func (c *conn) readySet(ctx context.Context, x *exchange) error {
 		x.unknown = true // and the statement fails for it, before it sets anything
 		return nil
 	}
+	if slices.ContainsFunc(changes, func(change sqlscan.Change) bool { return change.Name == autoIsNull }) {
+		// WHERE id IS NULL will ask for LAST_INSERT_ID() from now on, on this backend.
+		if err := c.session.OwnInsertID(ctx, false); err != nil && !errors.Is(err, pool.ErrAnswerGone) {
+			return err
+		}
+	}
 	texts := slices.ContainsFunc(changes, func(change sqlscan.Change) bool { return change.Effect == sqlscan.EffectUserVariable })
 	if c.changesLetters(changes) && (texts || hasText(c.session.State())) {
 		answer, err := b.Ask(ctx, "SELECT @@character_set_connection, @@collation_connection")
@@ -104,8 +110,10 @@ func (c *conn) learn(x *exchange, err error, changed bool) {
 		c.readsOnly = true
 		s.SetOnce(true)
 	}
-	if x.facts.Effects&sqlscan.EffectRoutine != 0 && !failover.Unparsed(err) && c.cluster.routines.lock(x.text) {
-		s.Pin(sqlscan.EffectNamedLock, "", false, x.text)
+	if x.facts.Effects&sqlscan.EffectRoutine != 0 && !failover.Unparsed(err) {
+		for _, effect := range c.cluster.routines.effects(x.text) {
+			s.Pin(effect, "", false, x.text)
+		}
 	}
 	if err != nil {
 		c.learnFailed(x, err)
@@ -204,6 +212,15 @@ func fixed(literal string, x *exchange) (string, bool) {
 // learnFailed is learn for a statement that failed. One that is alone in its text has left
 // nothing behind, with exceptions.
 func (c *conn) learnFailed(x *exchange, err error) {
+	if x.facts.Ends&(sqlscan.EffectHandler|sqlscan.EffectPrepared) != 0 && failover.NotOpen(err) {
+		for _, change := range c.changes(x) { // something else has ended it
+			c.pinOrUnpin(x, change, change.Name)
+		}
+		return
+	}
+	if x.facts.Kind == sqlscan.DDL && x.facts.Statements == 1 && failover.NotCreated(err) {
+		return
+	}
 	if x.facts.Effects == 0 || failover.Unparsed(err) && x.facts.Statements <= 1 || x.unknown {
 		return
 	}
@@ -359,6 +376,9 @@ var unmovable = []string{
 	"pseudo_replica_mode", "session_track_state_change", "debug", "debug_dbug",
 }
 
+// autoIsNull: see settings.
+const autoIsNull = "sql_auto_is_null"
+
 // forgotten is a variable that is not tracked: a bug, for a test that must find it.
 var forgotten string
 
@@ -370,6 +390,9 @@ func (c *conn) settings(change sqlscan.Change) []pool.Setting {
 	name, source := change.Name, change.Value
 	if change.Effect != sqlscan.EffectVariable || name == "" || slices.Contains(unmovable, name) {
 		return nil
+	}
+	if c.ownDefaults() {
+		source = "" // the same text means something else in other sessions
 	}
 	group := func(names ...string) []pool.Setting {
 		set := make([]pool.Setting, len(names))
@@ -389,6 +412,10 @@ func (c *conn) settings(change sqlscan.Change) []pool.Setting {
 		return group("character_set_client", "character_set_results", "character_set_connection", "collation_connection")
 	case "character_set_connection", "collation_connection":
 		return group("character_set_connection", "collation_connection")
+	case "character_set_server", "collation_server":
+		return group("character_set_server", "collation_server")
+	case "character_set_database", "collation_database":
+		return group("character_set_database", "collation_database")
 	case "max_join_size", "sql_big_selects":
 		return group("max_join_size", "sql_big_selects")
 	case "transaction_isolation", "tx_isolation":
@@ -396,13 +423,21 @@ func (c *conn) settings(change sqlscan.Change) []pool.Setting {
 	case "transaction_read_only", "tx_read_only":
 		name = c.alias("transaction_read_only", "tx_read_only")
 	}
-	if name == "sql_auto_is_null" && source != "0" && !strings.EqualFold(source, "OFF") {
+	if name == autoIsNull && source != "0" && !strings.EqualFold(source, "OFF") {
 		return nil // then WHERE id IS NULL asks for LAST_INSERT_ID()
 	}
 	if slices.Contains(incremental, name) {
 		return []pool.Setting{{Name: name}}
 	}
 	return []pool.Setting{{Name: name, Value: source, Source: source}}
+}
+
+// ownDefaults reports whether the session has its own mind about what a character set's
+// default collation is.
+func (c *conn) ownDefaults() bool {
+	return slices.ContainsFunc(c.session.State().Settings(), func(v pool.Setting) bool {
+		return v.Name == "default_collation_for_utf8mb4" || v.Name == "character_set_collations"
+	})
 }
 
 // alias returns a variable's name on this server: MySQL 8 knows only the first.
@@ -413,19 +448,22 @@ func (c *conn) alias(mysql, mariaDB string) string {
 	return mysql
 }
 
-// consumed ends a SET TRANSACTION whose transaction has begun.
-func (c *conn) consumed(x *exchange) {
-	switch x.facts.Kind {
-	case sqlscan.Set, sqlscan.Use, sqlscan.Savepoint:
-		return
-	case sqlscan.Read:
-		if !x.facts.ReadsTable() {
-			return
-		}
+// consumed follows a SET TRANSACTION to the transaction that it was meant for. A statement
+// that may have been one by itself, or not, as its tables' engines have it, leaves the
+// answer to the connection.
+func (c *conn) consumed(x *exchange, err error) {
+	s := &c.session
+	kind := x.facts.Kind
+	switch {
+	case err == nil && (s.Backend().InTransaction() || kind == sqlscan.Begin || kind == sqlscan.Commit || kind == sqlscan.Rollback):
+		c.oneShot = ""
+		s.SetOnce(false)
+		s.Unpin(sqlscan.EffectNextTransaction, "")
+	case x.only, failover.Unparsed(err), kind == sqlscan.Set, kind == sqlscan.Use, kind == sqlscan.Savepoint, x.facts.Read() && !x.facts.ReadsTable():
 	default:
+		c.oneShot = ""
+		s.Pin(sqlscan.EffectNextTransaction, "", false, x.text)
 	}
-	c.oneShot = ""
-	c.session.SetOnce(false)
 }
 
 // modeOf reads how the server reads quotes, as far as it tells.

@@ -103,6 +103,9 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 		return errTxDone
 	}
 	c.inTx = false
+	if c.hungUp {
+		return driver.ErrBadConn
+	}
 	if err := c.lost; err != nil {
 		c.lost = nil
 		return err

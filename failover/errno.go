@@ -18,6 +18,7 @@ const (
 	erAccessDenied       = 1045 // ER_ACCESS_DENIED_ERROR
 	erNoDB               = 1046 // ER_NO_DB_ERROR
 	erBadDB              = 1049 // ER_BAD_DB_ERROR
+	erTableExists        = 1050 // ER_TABLE_EXISTS_ERROR
 	erBadField           = 1054 // ER_BAD_FIELD_ERROR
 	erWrongValueCount    = 1136 // ER_WRONG_VALUE_COUNT_ON_ROW
 	erServerShutdown     = 1053 // ER_SERVER_SHUTDOWN
@@ -111,6 +112,14 @@ func Unresolved(err error) bool {
 	return Unparsed(err) || isNumber(err, erDBAccessDenied, erNoDB, erBadDB, erBadField, erUnknownTable, erWrongValueCount,
 		erTableAccessDenied, erColumnAccessDenied, erNoSuchTable, erOptionPrevents, erReadOnlyTx)
 }
+
+// NotCreated reports whether the table of CREATE … SELECT could not be made, so that its query
+// did not run: it exists (1050), or the transaction is a READ ONLY one (1792).
+func NotCreated(err error) bool { return isNumber(err, erTableExists, erReadOnlyTx) }
+
+// NotOpen reports whether what was to be closed is not open: a handler (1109) or a prepared
+// statement (1243).
+func NotOpen(err error) bool { return isNumber(err, erUnknownTable, erUnknownPrepared) }
 
 // EndsTransaction reports whether err may have rolled the whole transaction back: deadlock
 // (1213), lock wait timeout with innodb_rollback_on_timeout (1205), a full lock table

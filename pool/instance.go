@@ -171,9 +171,8 @@ func (in *Instance) acquire(ctx context.Context, s *Session, statement string) (
 	if err != nil {
 		return nil, err
 	}
-	if victim != nil {
-		victim.settle(ctx, res.Value())
-		close(victim.paid)
+	if victim != nil && !in.collect(ctx, victim, s, res) {
+		return nil, ctx.Err()
 	}
 	for {
 		if res == nil {
@@ -198,6 +197,34 @@ func (in *Instance) acquire(ctx context.Context, s *Session, statement string) (
 		res.Destroy()
 		res = nil
 	}
+}
+
+// collect asks what the victim owes the connection that s has taken from it. That is none
+// of the context's business, so if it ends first the lease ends without s.
+func (in *Instance) collect(ctx context.Context, victim, s *Session, res *puddle.Resource[*connection]) bool {
+	collected := make(chan struct{})
+	in.pool.running.Go(func() {
+		victim.settle(context.WithoutCancel(ctx), res.Value())
+		close(victim.paid)
+		close(collected)
+	})
+	select {
+	case <-collected:
+		return true
+	case <-ctx.Done():
+	}
+	// Its place among the busy ones is the taker's, who may need it again at once.
+	keeper := &Session{in: in}
+	in.mu.Lock()
+	keeper.statement, keeper.since = s.statement, s.since
+	in.busy.remove(s)
+	in.busy.push(keeper)
+	in.mu.Unlock()
+	in.pool.running.Go(func() {
+		<-collected
+		in.put(keeper, res)
+	})
+	return false
 }
 
 // slot waits in line for a slot. It may come with the connection of another session, which

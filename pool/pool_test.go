@@ -77,6 +77,23 @@ func TestPool(t *testing.T) {
 			}
 			holder.Close()
 		}},
+		"what a session owes is asked for though the taker gives up": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
+			r.answer = time.Second
+			victim := r.borrow()
+			victim.Inserted(7)
+			victim.Keep(r.Context())
+			ctx, cancel := context.WithTimeout(r.Context(), 100*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			if err := new(Session).Borrow(ctx, r.instance(), "SELECT 1"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 100*time.Millisecond {
+				r.Errorf("%v after %s", err, time.Since(start))
+			}
+			r.must(victim.Borrow(r.Context(), r.instance(), "SELECT 1")) // waits for the answer
+			if victim.id.value != 7 || victim.id.gone || time.Since(start) != time.Second || r.stats().Dials != 1 {
+				r.Errorf("%+v after %s, %+v", victim.id, time.Since(start), r.stats())
+			}
+			victim.Release(r.Context())
+		}},
 		"a wait ends with the timeout, which says who holds the backends": {Config{Size: 2, MaxIdle: Fixed(2), BorrowTimeout: time.Second}, func(r *rig) {
 			inTx, pinned := r.borrow(), r.borrow()
 			inTx.SetInTx(true)

@@ -20,6 +20,7 @@ type rig struct {
 	server  *fakemysql.Server
 	silent  chan string
 	delay   time.Duration // of each connect
+	answer  time.Duration // of LAST_INSERT_ID()
 	dialing atomic.Int64
 	most    atomic.Int64 // connects at a time
 }
@@ -29,8 +30,11 @@ var writer = Member{ID: "i-1", Addr: "i-1:3306", Role: "writer"}
 func bubble(t *testing.T, cfg Config, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		script := fakemysql.NewScript().On("SELECT LAST_INSERT_ID()", fakemysql.Rows([]fakemysql.Column{fakemysql.Int("id")}, []any{int64(7)}).Results...)
 		r := &rig{T: t, silent: make(chan string, 10)}
+		script := fakemysql.NewScript().OnFunc("SELECT LAST_INSERT_ID()", func(context.Context, fakemysql.Call) fakemysql.Reply {
+			time.Sleep(r.answer)
+			return fakemysql.Rows([]fakemysql.Column{fakemysql.Int("id")}, []any{int64(7)})
+		})
 		r.server = fakemysql.New(fakemysql.Config{Users: map[string]string{"u": "p"}, Handler: script})
 		defer r.server.Close()
 		my := mysql.NewConfig()

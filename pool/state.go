@@ -128,11 +128,33 @@ func (s *State) equal(t *State) bool {
 		return false
 	}
 	for _, v := range s.Settings() {
-		if have, ok := t.get(v); !ok || have.Value != v.Value {
+		if have, ok := t.get(v); !ok || !have.agrees(v) {
 			return false
 		}
 	}
 	return true
+}
+
+// readAs returns the state with what another one says of how a text is read. The rest is
+// not only of no consequence then: autocommit = 1 would commit what is open, and servers
+// refuse some variables inside of transactions.
+func (s *State) readAs(then *State) *State {
+	next := &State{schema: then.Schema(), settings: slices.DeleteFunc(slices.Clone(s.Settings()), Setting.reads)}
+	for _, v := range then.Settings() {
+		if v.reads() {
+			next.settings = append(next.settings, v)
+		}
+	}
+	return next.made()
+}
+
+// reads reports whether the variable says how a text is read.
+func (v Setting) reads() bool {
+	switch v.Name {
+	case "sql_mode", "old_mode", "div_precision_increment":
+		return !v.User
+	}
+	return v.letters()
 }
 
 // target is how a variable is written on the left side of SET.
@@ -141,6 +163,22 @@ func (v Setting) target() string {
 		return "@`" + strings.ReplaceAll(v.Name, "`", "``") + "`"
 	}
 	return "@@session." + v.Name
+}
+
+// names is the NAMES … COLLATE that set character_set_client, "" for everything else. It gave
+// MariaDB's variable a collation, by which strings among a statement's arguments are read
+// and which shows nowhere.
+func (v Setting) names() string {
+	text, ok := strings.CutPrefix(v.Source, "names=")
+	if !ok || v.Name != "character_set_client" || !strings.Contains(strings.ToUpper(text), "COLLATE") {
+		return ""
+	}
+	return text
+}
+
+// agrees reports whether a connection with one value of the variable has the other.
+func (v Setting) agrees(other Setting) bool {
+	return v.Value == other.Value && v.names() == other.names()
 }
 
 // origin is the user variable in which a connection keeps the variable's first value.
@@ -209,7 +247,7 @@ func (c *connection) use(ctx context.Context, name, configured string) error {
 // assignments returns what SET has to do, in one list or, if it must be, in two.
 func (c *connection) assignments(want *State) (first, then string, err error) {
 	var system, user list
-	letters := false
+	letters, named := false, false
 	for _, v := range c.state.Settings() {
 		if _, stays := want.get(v); stays {
 			continue
@@ -227,7 +265,7 @@ func (c *connection) assignments(want *State) (first, then string, err error) {
 		}
 	}
 	for _, v := range want.Settings() {
-		if have, ok := c.state.get(v); ok && have.Value == v.Value {
+		if have, ok := c.state.get(v); ok && have.agrees(v) && !(named && v.letters()) {
 			continue
 		}
 		if v.User {
@@ -237,6 +275,11 @@ func (c *connection) assignments(want *State) (first, then string, err error) {
 		letters = letters || v.letters()
 		if !c.saved[v.Name] {
 			system.add(v.origin(), "@@session."+v.Name)
+		}
+		if names := v.names(); names != "" {
+			system.append(names)
+			named = true // it sets the other character sets, too, which were set after it
+			continue
 		}
 		system.add(v.target(), v.Value)
 	}
@@ -261,11 +304,13 @@ func (c *connection) forget(l *list, v Setting) {
 // list is a list of assignments.
 type list string
 
-func (l *list) add(target, value string) {
+func (l *list) add(target, value string) { l.append(target + " = " + value) }
+
+func (l *list) append(assignment string) {
 	if *l != "" {
 		*l += ", "
 	}
-	*l += list(target + " = " + value)
+	*l += list(assignment)
 }
 
 // save notes that the connection keeps the variable's first value.
@@ -314,10 +359,11 @@ func (s *Session) Under(ctx context.Context, state *State, f func() error) error
 	if len(s.owed()) > 0 {
 		s.settle(ctx, c)
 	}
-	if slices.ContainsFunc(state.Settings(), func(v Setting) bool { return v.Value == "" }) {
+	if slices.ContainsFunc(state.Settings(), func(v Setting) bool { return v.reads() && v.Value == "" }) {
 		state = s.state.WithSchema(state.Schema()) // what it was went by
 	}
 	now := s.state
+	state = now.readAs(state)
 	if err := c.bring(ctx, state, s.in.pool.cfg.Schema); err != nil {
 		return err
 	}

@@ -164,6 +164,9 @@ func (f Facts) EndsTransaction() bool {
 	return (f.Kind == Commit || f.Kind == Rollback) && f.Statements == 1 && f.flags&chains == 0
 }
 
+// Releases reports whether the server hangs up after the statement.
+func (f Facts) Releases() bool { return f.flags&releases != 0 }
+
 // MayCommit reports whether an open transaction may have been committed when the
 // statement was executed.
 func (f Facts) MayCommit() bool {
@@ -191,6 +194,9 @@ func (f Facts) and(next Facts) Facts {
 	kind := Write
 	if f.Kind == next.Kind && f.Kind == Read {
 		kind = Read
+	}
+	if f.flags&leavesCounts == 0 && (next.flags&asksWarnings == 0 || f.UsesTable()) {
+		next.flags &^= asksLast | asksWarnings // it asks for what the text's own statement left
 	}
 	both := f.flags | next.flags
 	for _, k := range [...]Kind{f.Kind, next.Kind} {
