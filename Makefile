@@ -22,9 +22,9 @@ COUNT    ?= 10
 # The packages of the root's module that have benchmarks.
 PKG      ?= $(filter-out $(foreach m,$(NESTED),./$(m) ./$(m)/%),$(shell grep -rlE --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u))
 
-.PHONY: test check bench fuzz format vet staticcheck lint layering unit fuzz-short tidy
+.PHONY: test check bench fuzz format vet staticcheck lint layering unit property fuzz-short tidy
 
-test: format vet staticcheck layering fuzz-short unit
+test: format vet staticcheck layering fuzz-short unit property
 
 check: format vet staticcheck lint layering
 
@@ -51,6 +51,12 @@ layering:
 unit:
 	@for m in $(NESTED); do echo "test $$m"; $(GO) -C $$m test -race -timeout $(TIMEOUT) ./...; done
 	$(GO) test -race -timeout $(TIMEOUT) ./...
+
+# In CI, random programs of this many statements each, five for each server: minutes,
+# without the race detector, which has seen shorter ones.
+PROPERTY ?= $(if $(CI),100000,)
+property:
+	$(if $(PROPERTY),FP_PROPERTY_STATEMENTS=$(PROPERTY) $(GO) test -count 1 -timeout $(TIMEOUT) -run '^TestPropertySessions$$' ./driver)
 
 # go test fuzzes one target of one package at a time.
 fuzz:

@@ -33,7 +33,7 @@ func answerGone(err error) bool { return errors.Is(err, ErrAnswerGone) }
 // a difference. A failure prints the seed and the smallest program that was found.
 //
 //	FP_PROPERTY_SEED=7 FP_PROPERTY_STATEMENTS=100000 go test ./driver -run TestPropertySessions -v
-//	CI=true FP_PROPERTY_STATEMENTS=100000 go test ./driver -run TestPropertySessions -v
+//	CI=true make property
 func TestPropertySessions(t *testing.T) {
 	seeds, statements := propertyPlan(t)
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, _ string) {
@@ -58,8 +58,7 @@ func TestPropertySessions(t *testing.T) {
 	})
 }
 
-// propertyPlan is two short programs for each server, or ten long ones in CI, five for
-// each.
+// propertyPlan is two short programs for each server, or ten in CI, five for each.
 func propertyPlan(t *testing.T) (seeds []uint64, statements int) {
 	t.Helper()
 	count, statements := 2, 2000
@@ -158,7 +157,7 @@ func propertyRig(t *testing.T, s *mysqld.Server, backends int) program.Rig {
 		Got: program.Target{
 			// No program needs more backends than there are, so a wait is a bug.
 			Open: func(p program.Program) (*sql.DB, error) {
-				cfg, err := ParseDSN(s.DSN(p.Database()) + fmt.Sprintf("?multiStatements=true&fpTopology=static&fpPoolSize=%d&fpBorrowTimeout=2s", backends))
+				cfg, err := ParseDSN(s.DSN(p.Database()) + fmt.Sprintf("?multiStatements=true&fpTopology=static&fpPoolSize=%d&fpBorrowTimeout=1s", backends))
 				if err != nil {
 					return nil, err
 				}

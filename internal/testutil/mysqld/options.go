@@ -89,7 +89,7 @@ func (s *Server) command() []string {
 		fmt.Sprintf("--innodb-buffer-pool-size=%dM", def(o.BufferPoolMiB, 32)),
 		fmt.Sprintf("--max-connections=%d", def(o.MaxConnections, 500)),
 		fmt.Sprintf("--server-id=%d", def(o.ServerID, s.Port)),
-		"--table-open-cache=400",
+		"--table-open-cache=2000", "--table-definition-cache=2000",
 		// The log is written at every commit, so that what was acknowledged survives a
 		// SIGKILL, but it is never synced.
 		"--innodb-flush-log-at-trx-commit=2",

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -90,6 +91,7 @@ type session struct {
 	id, generation int
 	inTx           bool         // a transaction of database/sql is open
 	serializable   bool         // its reads may lock
+	readOnly       bool         // it may have begun a READ ONLY transaction by text
 	handles        map[int]bool // prepared statements: whether they have rows
 	touched        []string     // variables that it has set
 	tables         bool         // it may have made tables
@@ -188,6 +190,9 @@ func (g *generator) emit(s *session, step Step) {
 	g.program.Steps = append(g.program.Steps, step)
 }
 
+// oneShotVariable is one that is meant for the next transaction only.
+var oneShotVariable = regexp.MustCompile("(?i)@@`?(tx|transaction)_")
+
 // exec appends a statement that is executed for its result, or, now and then, for rows
 // that it does not have. Its text is written in one of many ways.
 func (g *generator) exec(s *session, text string, takes ...string) {
@@ -197,6 +202,9 @@ func (g *generator) exec(s *session, text string, takes ...string) {
 	}
 	if strings.HasPrefix(text, "SET ") && (strings.Contains(text, `\`) || strings.Contains(text, "é") || strings.Contains(strings.ToLower(text), "sql_auto_is_null")) { // what that means depends on the sql_mode
 		takes = append(takes, heldWithoutEnd)
+	}
+	if oneShotVariable.MatchString(text) {
+		takes = append(takes, "oneshot")
 	}
 	g.emit(s, Step{Act: act, Text: g.decorate(text), Takes: takes})
 }
@@ -284,7 +292,17 @@ func (g *generator) end(s *session, name string) {
 			return
 		}
 		step.Text = among(g, "COMMIT", "ROLLBACK", "COMMIT WORK", "commit", "ROLLBACK WORK", "COMMIT AND NO CHAIN")
+	case "oneshot":
+		if s.inTx {
+			g.endTx(s)
+		}
+		step.Text = among(g, "COMMIT", "ROLLBACK")
 	case "autocommit":
+		touched := slices.ContainsFunc(s.touched, func(name string) bool { return strings.HasSuffix(name, "_read_only") })
+		if (s.readOnly || touched) && !s.inTx {
+			// Ended by autocommit alone, the mode of a transaction outlives it by one.
+			g.emit(s, Step{Kind: KindEnd, Act: ActExec, Text: "COMMIT"})
+		}
 		step.Text = among(g, "SET autocommit = 1", "SET @@autocommit = ON", "SET SESSION autocommit = 'on'", "SET LOCAL autocommit = TRUE")
 		if !s.inTx {
 			step.Ends = append(step.Ends, "tx")
@@ -296,11 +314,17 @@ func (g *generator) end(s *session, name string) {
 	case "named":
 		step.Act, step.Text = ActQuery, among(g, "SELECT RELEASE_ALL_LOCKS()", "DO RELEASE_ALL_LOCKS()")
 	case "temp":
+		if slices.Contains(g.holds[s.id], "tx") {
+			g.end(s, "tx")
+		}
 		g.emit(s, Step{Kind: KindEnd, Act: ActExec, Text: "SET SESSION TRANSACTION READ WRITE"}) // or DROP is refused
 		step.Text = "DROP TEMPORARY TABLE IF EXISTS " + strings.Join(g.temporaries(s), ", ")
 	case "p1", "p2":
 		step.Text = among(g, "DEALLOCATE PREPARE ", "DROP PREPARE ") + name
 	case "h1", "h2":
+		if slices.Contains(g.holds[s.id], "lock") {
+			g.end(s, "lock") // CLOSE is refused under it
+		}
 		step.Text = "HANDLER " + name + " CLOSE"
 	default:
 		g.close(s)

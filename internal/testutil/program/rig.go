@@ -51,13 +51,12 @@ func (r Rig) run(ctx context.Context, t Target, p Program, expected Transcript) 
 // its difference. A driver that is wrong now and then
 // only gives back what it was wrong with last.
 func (r Rig) Shrink(ctx context.Context, p Program, d *Difference, may time.Duration) (Program, *Difference) {
-	deadline, class := time.Now().Add(may), d.class()
+	class := d.class()
+	limited, cancel := context.WithTimeout(ctx, may)
+	defer cancel()
 	p.Steps = p.Steps[:min(len(p.Steps), d.Step+1)]
-	small := Shrink(p, func(candidate Program) bool {
-		if time.Now().After(deadline) {
-			return false
-		}
-		found, err := r.Compare(ctx, candidate)
+	small := Shrink(limited, p, func(candidate Program) bool {
+		found, err := r.Compare(limited, candidate)
 		if err != nil || found == nil || found.class() != class {
 			return false
 		}

@@ -13,7 +13,7 @@ func (g *generator) call(s *session) {
 	p := among(g, "", g.a+".", g.a+".")
 	g.query(s, "CALL "+p+among(
 		g, "p_digits()", "p_user(5)", "p_out(@u2)", "p_temp()", "p_drop()", "p_named('"+g.lock(s)+"')", "p_begin()", "p_commit()", "p_begin_fail()", "p_fail()", "p_warn()", "p_multi()", "p_multi()",
-		"p_multi_fail()", "p_auto()", "p_isolation()", "p_oneshot()", "p_prepare()", "p_names()", "p_set_fail()", "p_handled()", "p_found()", "p_isolation_one()", "p_stack(@u3)", "p_user()", "p_stack(1)",
+		"p_multi_fail()", "p_auto()", "p_isolation()", "p_oneshot()", "p_prepare()", "p_names()", "p_set_fail()", "p_handled()", "p_found()", "p_isolation_one()", "p_user()", "p_stack(1)",
 	), heldWithoutEnd)
 }
 
@@ -59,9 +59,10 @@ func (g *generator) namedLock(s *session) {
 // multi are texts of several statements.
 func (g *generator) multi(s *session) {
 	t := g.table(s)
-	g.query(s, among(
-		g, "SET @u1 = 5; SELECT @u1", "SELECT 1; SELECT 2, 3", "SELECT 1; SELECT * FROM missing", g.sprintf("INSERT INTO %s (k) VALUES (%d); SELECT LAST_INSERT_ID()", t, g.IntN(50)),
+	text := among(
+		g, "SET @u1 = 5; SELECT @u1", "SELECT 1; SELECT 2, 3", "SELECT 1; SELECT * FROM missing", g.sprintf("INSERT INTO %s (k) VALUES (%d); SELECT ROW_COUNT()", t, g.IntN(50)),
 		"BEGIN; UPDATE "+t+" SET n = 1; COMMIT", "BEGIN; UPDATE "+t+" SET n = 2", "SET sql_mode = 'ANSI_QUOTES'; SELECT \"w\" FROM "+g.a+".shade", "USE "+g.b+"; SELECT DATABASE()",
 		"DELETE FROM "+t+" WHERE k = 1; UPDATE "+t+" SET n = 0", "SELECT 1; CREATE TEMPORARY TABLE tmp1 (a INT)", "SET NAMES latin1; SELECT 1; SET @u2 = 'é'", "COMMIT; SET autocommit = 0",
-	), heldWithoutEnd)
+	)
+	g.emit(s, Step{Act: ActQuery, Text: g.decorate(text), Takes: []string{heldWithoutEnd}})
 }

@@ -62,7 +62,7 @@ func (t Target) Run(ctx context.Context, p Program, expected Transcript) (transc
 			delete(sessions, step.Session)
 		}
 		transcript = append(transcript, record)
-		if over || expected != nil && (i >= len(expected) || expected[i] != record && !p.mayDiffer(i, record)) {
+		if over || expected != nil && (i >= len(expected) || expected[i] != record && !p.mayDiffer(i, expected, record)) {
 			return transcript, ctx.Err()
 		}
 	}

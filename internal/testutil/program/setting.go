@@ -58,15 +58,21 @@ func (g *generator) touch(s *session, names ...string) {
 // variable sets one variable, or several in a list.
 func (g *generator) variable(s *session) {
 	before := len(s.touched)
-	list := []string{g.assignment(s)}
+	list, user := []string{g.assignment(s)}, false
 	for g.one(4) {
 		if g.one(4) {
+			user = true
 			list = append(list, "@"+among(g, userVariables...)+" = "+g.literal())
 		} else {
 			list = append(list, g.assignment(s))
 		}
 	}
-	g.exec(s, "SET "+strings.Join(list, among(g, ", ", ",", " , ")))
+	text := "SET " + strings.Join(list, among(g, ", ", ",", " , "))
+	if user && strings.Contains(text, "DEFAULT") {
+		g.exec(s, text, heldWithoutEnd) // if it fails, nobody knows what was set before
+	} else {
+		g.exec(s, text)
+	}
 	if g.one(2) {
 		return // read by accident, or because it was touched
 	}
@@ -147,8 +153,8 @@ func (g *generator) literal() string {
 func (g *generator) user(s *session) {
 	if g.one(2) {
 		g.query(s, among(
-			g, "SELECT @u1, @u2, @u3, @u4", "SELECT @u1, CHARSET(@u1), COLLATION(@u1)", "SELECT @`u2`, HEX(@u2), @'u3'", "SELECT @U1 + 1, @u4 IS NULL",
-			"SELECT @old_mode, @u3", "SELECT LENGTH(@u1), HEX(@u4), COLLATION(@u4)",
+			g, "SELECT @u1, @u2, @u3, @u4", "SELECT @u1, IF(@u1 IS NULL, '', CHARSET(@u1)), IF(@u1 IS NULL, '', COLLATION(@u1))", "SELECT @`u2`, HEX(@u2), @'u3'", "SELECT @U1 + 1, @u4 IS NULL",
+			"SELECT @old_mode, @u3", "SELECT LENGTH(@u1), HEX(@u4), IF(@u4 IS NULL, '', COLLATION(@u4))",
 		))
 		return
 	}
@@ -162,7 +168,7 @@ func (g *generator) user(s *session) {
 // assign sets user variables where SET does not show.
 func (g *generator) assign(s *session) {
 	g.query(s, among(
-		g, "SELECT @u1 := 5", "SELECT @u2 := COALESCE(@u2, 0) + 1", "SELECT 8, 'x' INTO @u3, @u4", "SELECT 9 INTO @u1", "SELECT v FROM "+g.a+".board WHERE id = 15 INTO @u1",
+		g, "SELECT @u1 := 5", "SELECT @u2 := COALESCE(@u2, 0) + 1.5e0", "SELECT 8, 'x' INTO @u3, @u4", "SELECT 9 INTO @u1", "SELECT v FROM "+g.a+".board WHERE id = 15 INTO @u1",
 		"SELECT 1 WHERE (@u1 := 3) > 5", g.sprintf("UPDATE %s SET n = (@u2 := n) LIMIT 1", g.table(s)), "DO @u3 := 'done'", "SHOW VARIABLES WHERE Variable_name = 'autocommit' AND (@u4 := 4)",
 		"SELECT @`u2`:='q'", "SELECT 1 UNION SELECT 2 LIMIT 1 INTO @u1",
 	), heldWithoutEnd)
@@ -184,6 +190,9 @@ func (g *generator) use(s *session) {
 
 // dropped drops the session's current database.
 func (g *generator) dropped(s *session) {
+	if len(s.handles) > 0 {
+		return // what was prepared there could not be prepared anywhere else
+	}
 	name := g.sprintf("%s%d_%d", databaseName(g.program.Seed, "d"), s.id, s.generation)
 	g.exec(s, "CREATE DATABASE IF NOT EXISTS "+name)
 	g.exec(s, "USE "+name)

@@ -143,7 +143,7 @@ func (p Program) valid() bool {
 
 // excused reports whether the answer to step i's question may be gone: whether another
 // session has had a step since what it asks for, or there is nothing to ask for yet.
-func (p Program) excused(i int) bool {
+func (p Program) excused(i int, want Transcript) bool {
 	s := p.Steps[i]
 	if s.Asks == AsksNothing {
 		return false
@@ -158,6 +158,9 @@ func (p Program) excused(i int) bool {
 		}
 		if before.Session != s.Session || before.Act == ActClose || before.Act == ActAbandon {
 			return true
+		}
+		if s.Asks == AsksID && before.setsID() && strings.HasPrefix(want[j], "error") {
+			continue // it took no number
 		}
 		if before.Session == s.Session && s.Asks == AsksID && before.Kind == KindInsert && !before.setsID() {
 			return true // it may have failed after it took a number

@@ -122,7 +122,7 @@ func (g *generator) temporary(s *session) {
 	case 1:
 		g.exec(s, "DROP TABLE "+among(g, "", "IF EXISTS ")+among(g, own, own+", "+own+"r"))
 	case 2:
-		g.exec(s, "ALTER TABLE "+own+" RENAME TO "+own+"r", "temp")
+		g.exec(s, "ALTER TABLE "+own+" RENAME TO "+own+"r", "temp", heldWithoutEnd) // by which name it goes is not followed
 	case 3:
 		g.exec(s, "CREATE TEMPORARY TABLE shade AS SELECT 'temp' AS w", "temp")
 		g.query(s, "SELECT w FROM shade")

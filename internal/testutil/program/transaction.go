@@ -40,10 +40,12 @@ func (g *generator) begin(s *session) {
 			return
 		}
 	}
-	g.exec(s, among(
+	text := among(
 		g, "BEGIN", "START TRANSACTION", "BEGIN WORK", "begin", "START TRANSACTION READ ONLY", "START TRANSACTION READ WRITE", "START TRANSACTION WITH CONSISTENT SNAPSHOT",
 		"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", "start transaction",
-	), "tx")
+	)
+	s.readOnly = s.readOnly || strings.Contains(text, "READ ONLY")
+	g.exec(s, text, "tx")
 	g.inside(s)
 }
 
@@ -72,7 +74,7 @@ func (g *generator) inside(s *session) {
 // beginTx is a transaction of database/sql. It begins where nothing else is under way:
 // if it failed, its end would not be that of what is.
 func (g *generator) beginTx(s *session) {
-	if len(g.holds[s.id]) > 0 {
+	if slices.ContainsFunc(g.holds[s.id], func(name string) bool { return name != "oneshot" }) {
 		if s.inTx {
 			g.endTx(s)
 		}
@@ -99,7 +101,7 @@ func (g *generator) oneShot(s *session) {
 	g.exec(s, among(
 		g, "SET TRANSACTION READ ONLY", "SET TRANSACTION READ ONLY", "SET TRANSACTION ISOLATION LEVEL "+level, "SET TRANSACTION ISOLATION LEVEL "+level+", READ WRITE",
 		"SET @@"+name+" = '"+strings.ReplaceAll(level, " ", "-")+"'", "set transaction read write",
-	))
+	), "oneshot")
 	if g.one(3) {
 		g.read(among(g, g.sessions...))
 	}
