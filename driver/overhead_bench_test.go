@@ -16,7 +16,7 @@ import (
 // socket and no other goroutine is in the way.
 func BenchmarkOverhead(b *testing.B) {
 	server := fakemysql.New(fakemysql.Config{
-		Users:   map[string]string{"u": "secret"},
+		Users: map[string]string{"u": "secret"},
 		Handler: fakemysql.NewScript().
 			On("SELECT ?", fakemysql.Result{Columns: []fakemysql.Column{fakemysql.Int("n")}, Rows: [][]any{{int64(1)}}}).
 			On("SELECT @@global.read_only, @@global.innodb_read_only", fakemysql.Result{

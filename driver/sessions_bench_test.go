@@ -19,29 +19,47 @@ import (
 const (
 	manySessions = 5000 // in use at the same time
 	fewBackends  = 20
-	statements   = 10 // of each session in a round
 )
 
 // BenchmarkSessions is 5,000 sessions, each with statements of its own: of the raw driver
-// that is 5,000 connections, of ours 20. An operation is one statement of each session,
-// ten times over.
+// that is 5,000 connections, of ours 20. An operation is ten reads by primary key of each
+// session, or one update of one of a few counters, for which the server's threads stand in
+// line.
 func BenchmarkSessions(b *testing.B) {
 	for _, flavor := range []mysqld.Flavor{mysqld.FlavorMariaDB, mysqld.FlavorMySQL} {
 		b.Run(fmt.Sprintf("server=%s", flavor), func(b *testing.B) {
-			for _, driver := range []string{"mysql", Name} {
-				b.Run("driver="+driver, func(b *testing.B) { sessionsOf(b, flavor, driver) })
+			for name, does := range map[string]struct {
+				statements int
+				run        func(ctx context.Context, conn *sql.Conn, i int) error
+			}{
+				"read": {10, func(ctx context.Context, conn *sql.Conn, _ int) error {
+					var v int
+					return conn.QueryRowContext(ctx, "SELECT v FROM t WHERE id = 2").Scan(&v)
+				}},
+				"update": {1, func(ctx context.Context, conn *sql.Conn, i int) error {
+					_, err := conn.ExecContext(ctx, updates[i%len(updates)])
+					return err
+				}},
+			} {
+				b.Run("statement="+name, func(b *testing.B) {
+					for _, driver := range []string{"mysql", Name} {
+						b.Run("driver="+driver, func(b *testing.B) { sessionsOf(b, flavor, driver, does.statements, does.run) })
+					}
+				})
 			}
 		})
 	}
 }
 
-func sessionsOf(b *testing.B, flavor mysqld.Flavor, driver string) {
+var updates = []string{"UPDATE t SET v = v + 1 WHERE id = 1", "UPDATE t SET v = v + 1 WHERE id = 2", "UPDATE t SET v = v + 1 WHERE id = 3", "UPDATE t SET v = v + 1 WHERE id = 4"}
+
+func sessionsOf(b *testing.B, flavor mysqld.Flavor, driver string, statements int, run func(ctx context.Context, conn *sql.Conn, i int) error) {
 	s := mysqld.MariaDB
 	if flavor == mysqld.FlavorMySQL {
 		s = mysqld.MySQL
 	}
 	server := s(b, mysqld.WithMaxConnections(manySessions+100), mysqld.WithArgs("--thread-stack=262144", "--open-files-limit=20000", "--back-log=5000"))
-	if err := server.Exec(b.Context(), "CREATE DATABASE many", "CREATE TABLE many.t (id INT PRIMARY KEY, v INT)", "INSERT INTO many.t VALUES (1, 1), (2, 2), (3, 3)"); err != nil {
+	if err := server.Exec(b.Context(), "CREATE DATABASE many", "CREATE TABLE many.t (id INT PRIMARY KEY, v INT)", "INSERT INTO many.t VALUES (1, 1), (2, 2), (3, 3), (4, 4)"); err != nil {
 		b.Fatal(err)
 	}
 	dsn := server.DSN("many")
@@ -77,12 +95,11 @@ func sessionsOf(b *testing.B, flavor mysqld.Flavor, driver string) {
 		return
 	}
 	each := func() {
-		for _, conn := range conns {
+		for i, conn := range conns {
 			wg.Go(func() {
-				var v int
 				for range statements {
-					if err := conn.QueryRowContext(ctx, "SELECT v FROM t WHERE id = 2").Scan(&v); err != nil || v != 2 {
-						b.Error(v, err)
+					if err := run(ctx, conn, i); err != nil {
+						b.Error(err)
 						return
 					}
 				}
