@@ -376,3 +376,42 @@ func (w *world) roundTrips() {
 		w.Errorf("a and b agree: %s, want %s", got, quiet)
 	}
 }
+
+// TestFoundRowsOfOthers: most statements leave FOUND_ROWS() as it was, and on a backend of
+// many sessions that was somebody else's.
+func TestFoundRowsOfOthers(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.raw("").must("CREATE TABLE found (n INT)")
+		for _, before := range []string{"INSERT INTO found VALUES (1)", "BEGIN", "SET @x = 1", "DELETE FROM found"} {
+			st := newStage(w.T, w.server, w.database, "fpPoolSize=1")
+			var conns [2]*sql.Conn
+			for i := range conns {
+				var err error
+				if conns[i], err = st.db.Conn(w.Context()); err != nil {
+					w.Fatal(err)
+				}
+				defer conns[i].Close()
+				if _, err = conns[i].ExecContext(w.Context(), "DO 1"); err != nil {
+					w.Fatal(err)
+				}
+			}
+			other, own := conns[0], conns[1]
+			if err := scanInto(w.Context(), other, "SELECT SQL_CALC_FOUND_ROWS 1 UNION SELECT 2 UNION SELECT 3 LIMIT 1", new(int)); err != nil {
+				w.Fatal(err)
+			}
+			if _, err := own.ExecContext(w.Context(), before); err != nil {
+				w.Fatal(err)
+			}
+			n := -1
+			if err := scanInto(w.Context(), own, "SELECT FOUND_ROWS()", &n); !answerGone(err) {
+				w.Errorf("after %s: %d, %v", before, n, err)
+			}
+			if err := scanInto(w.Context(), own, "SELECT 5 UNION SELECT 6", new(int)); err != nil {
+				w.Fatal(err)
+			}
+			if err := scanInto(w.Context(), own, "SELECT FOUND_ROWS()", &n); err != nil || n != 2 {
+				w.Errorf("after %s and a query: %d, %v", before, n, err)
+			}
+		}
+	})
+}

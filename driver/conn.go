@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"time"
 
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
@@ -31,6 +32,8 @@ type conn struct {
 	// stateLost is the error for the next statement of a session that lost its pins.
 	stateLost error
 	closed    bool
+	// assumed: a transaction may be open, the server has not said.
+	assumed bool
 	// hungUp: the program has asked the server to, by COMMIT RELEASE.
 	hungUp bool
 	// blank: the last statement was only prepared, here or earlier: it left no answers.
@@ -43,6 +46,8 @@ type conn struct {
 	silent bool
 	// oneShot holds the SET TRANSACTIONs for the transaction to come, with a NUL behind each.
 	oneShot string
+	// unsure: a statement that succeeded has used them up, if its tables are transactional.
+	unsure bool
 	// mode is how the server reads the session's quotes.
 	mode sqlscan.Mode
 	rows rows // of the statement that is open, if one is
@@ -167,12 +172,35 @@ func (c *conn) IsValid() bool {
 	}
 	if c.cluster.cfg.SessionReset {
 		c.session.Reset()
-		c.oneShot, c.mode = "", sqlscan.AnyMode|c.cluster.charset
+		c.oneShot, c.unsure, c.assumed, c.mode = "", false, false, sqlscan.AnyMode|c.cluster.charset
 		c.readsOnly, c.blank, c.stale, c.silent = false, false, false, false
 		return true
 	}
-	c.session.Rest(context.Background())
+	c.rest()
 	return true
+}
+
+// restTimeout bounds the questions to the server before a session comes to rest.
+const restTimeout = 2 * time.Second
+
+// rest lets others have the session's lease, if they can.
+func (c *conn) rest() {
+	ctx, cancel := context.WithTimeout(context.Background(), restTimeout)
+	defer cancel()
+	b := c.session.Backend()
+	if c.assumed && !c.inTx && b != nil {
+		c.silent = true // a Ping has a ROW_COUNT() of its own
+		if b.Ping(ctx) == nil {
+			c.session.SetInTx(b.InTransaction())
+		}
+	}
+	c.assumed = false
+	if c.unsure && !c.session.InTx() && b != nil {
+		if _, err := b.ExecContext(ctx, "COMMIT", nil); err == nil {
+			c.consume()
+		}
+	}
+	c.session.Rest(ctx)
 }
 
 // Close ends the session. State that was bound to its backend ends with it.

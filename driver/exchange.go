@@ -97,11 +97,14 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 	}
 	if c.session.Bound() {
 		b, err := c.boundBackend(x)
+		if b != nil && x.facts.AsksFoundRows() && !c.session.Found() {
+			return nil, ErrAnswerGone
+		}
 		if b != nil && x.facts.AsksWarnings() {
 			if !c.session.Answered() {
 				return nil, ErrAnswerGone
 			}
-			x.clear = c.stale
+			x.clear = c.stale && !b.MariaDB() // where preparing leaves warnings alone
 		}
 		if b != nil || err != nil {
 			return b, err
@@ -144,7 +147,7 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 func (c *conn) answerHeld(ctx context.Context, x *exchange) bool {
 	held := c.session.Hold(ctx, x.text) && !c.session.Instance().Retired()
 	switch {
-	case c.blank, c.silent && !x.facts.AsksWarnings():
+	case c.blank, c.silent && !x.facts.AsksWarnings(), x.facts.AsksFoundRows() && !c.session.Found():
 		return false
 	case held:
 		return c.session.Answered() || !x.facts.AsksWarnings()
@@ -246,9 +249,8 @@ func (c *conn) innerRows(ctx context.Context, x *exchange) (innerRows, error) {
 			}
 			if err = ctx.Err(); err != nil {
 				// Stopped, perhaps: SLEEP returns a row then as if nothing had happened.
-				err = errors.Join(err, rows.Close())
-				c.settle(ctx, x, err)
-				return nil, ctx.Err()
+				c.settle(ctx, x, rows.Close())
+				return nil, err
 			}
 			c.session.SetReading(true)
 			return rows, nil
@@ -398,6 +400,9 @@ func (c *conn) answered(x *exchange, err error) {
 		return
 	}
 	c.blank, c.stale, c.silent = x.only, x.only && x.kept, x.facts.LeavesCounts()
+	if err == nil && x.facts.Kind == sqlscan.Read {
+		c.session.SetFound()
+	}
 	_, failed := failover.Number(err)
 	c.session.SetAnswered(failed || err == nil && (!c.session.Backend().MariaDB() || x.facts.UsesTable()))
 }
@@ -420,7 +425,7 @@ func (x *exchange) flush(ctx context.Context, b *backend.Backend) error {
 	if err := b.Ping(ctx); err != nil {
 		return err
 	}
-	b.Reported()
+	b.Settled()
 	b.Unsent()
 	return nil
 }
@@ -439,7 +444,7 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	current := err == nil
 	// Without autocommit a transaction is taken to be open then: the next answer tells, and a
 	// Ping would change what ROW_COUNT() says.
-	assumed := err != nil && b.Status()&backend.StatusAutocommit == 0
+	assumed := err != nil && b.Status()&backend.StatusAutocommit == 0 && (c.session.InTx() || !x.only && !failover.Unparsed(err))
 	if err != nil && !assumed && b.IsValid() && c.mayTurn(x, err) {
 		current = b.Ping(context.WithoutCancel(ctx)) == nil
 	}
@@ -455,13 +460,19 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	c.answered(x, err)
 	before := c.session.InTx()
 	c.session.SetInTx(c.inTx || assumed || b.InTransaction())
-	// MySQL reports the begin and the end of a transaction, too.
+	c.assumed = assumed
+	// MySQL reports the begin and the end of a transaction, too: where it does not say what it
+	// reports, one that is seen explains it.
 	turned := before != c.session.InTx() && x.facts.Effects == 0
 	// Servers go to the default schema of a prepared statement and back, and report that.
 	went := x.stmt != nil && x.stmt.state.Schema() != c.session.State().Schema()
-	changed := x.changed || current && !x.only && b.Changed() && !b.Unreported() && !turned && !went && !b.OnlyTransaction()
+	changed := x.changed
+	if !changed && current && !x.only && b.Changed() && !b.Unreported() && !went {
+		state, known := b.Reported()
+		changed = state && (known || !turned)
+	}
 	if current && !x.only && (b.Changed() || !x.rows) {
-		b.Reported() // a result's end may have kept it back
+		b.Settled() // a result's end may have kept it back
 	}
 	if went && !current {
 		b.Withhold()

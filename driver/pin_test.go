@@ -288,6 +288,7 @@ type pinCase struct {
 	probe string   // a query that sees it, too
 	end   string   // statements that end it
 	left  string   // pins then
+	rests bool     // the pins end when the session comes to rest
 	only  string   // server
 	setup []string // of the server, before
 	drop  string   // and after
@@ -337,6 +338,9 @@ func (w *world) check(p pinCase, params, rawParams string) {
 		c.rest()
 		s.pressure()
 		compare("found after a rest", p.probe, probed)
+		if p.rests {
+			p.pins = ""
+		}
 		w.same("pins after a rest", s.pins(), p.pins)
 		compare("at the end", p.end, ended)
 		w.same("pins at the end", s.pins(), p.left)
@@ -380,7 +384,7 @@ func TestVariablesMove(t *testing.T) {
 			"SET sql_select_limit = 10", "SET sql_select_limit = 10; SET sql_select_limit = DEFAULT", "SET group_concat_max_len = 12345",
 			"SET max_join_size = 1000000", "SET sql_big_selects = 0", "SET long_query_time = 0.5", "SET lc_time_names = 'de_DE'", "SET {limit} = 5000",
 			"SET optimizer_switch = 'index_merge=off'; SET optimizer_switch = 'mrr=off'", "SET auto_increment_increment = 5, div_precision_increment = 7",
-			"SET default_storage_engine = MyISAM", "SET timestamp = 1234567890", "SET timestamp = 1234567890.5; SET timestamp = DEFAULT",
+			"SET default_storage_engine = MyISAM", "SET storage_engine = MEMORY; SET default_storage_engine = InnoDB", "SET timestamp = 1234567890", "SET timestamp = 1234567890.5; SET timestamp = DEFAULT",
 			"SET innodb_lock_wait_timeout = 9",
 			"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET SESSION TRANSACTION READ ONLY", "SET LOCAL TRANSACTION READ ONLY, ISOLATION LEVEL SERIALIZABLE",
 			"SET {isolation} = 'READ-UNCOMMITTED'", "SET SESSION {isolation} = 'serializable'", "SET @@session.{isolation} = 'READ-COMMITTED'", "SET SESSION {read_only} = 1",
@@ -451,10 +455,10 @@ func TestPins(t *testing.T) {
 			{name: "named locks in rows, the last refused", do: "SELECT GET_LOCK('l', 1) UNION ALL SELECT GET_LOCK(NULL, 1)", pins: lock, probe: "SELECT IS_FREE_LOCK('l')", end: "SELECT RELEASE_ALL_LOCKS()", only: "mariadb"},
 			{name: "named lock in SET", do: "SET @x = GET_LOCK('l', 1)", pins: user + ", " + lock, probe: "SELECT IS_FREE_LOCK('l')", left: user, end: "DO RELEASE_LOCK('l')"},
 
-			{name: "SET TRANSACTION before a read of a table", do: "SET TRANSACTION READ ONLY; SELECT * FROM a", pins: next, end: "COMMIT", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
+			{name: "SET TRANSACTION before a read of a table", do: "SET TRANSACTION READ ONLY; SELECT * FROM a", pins: next, rests: true, end: "COMMIT", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
 			{name: "SET TRANSACTION before a read of no table", do: "SET TRANSACTION READ ONLY; SELECT 1", end: "BEGIN; INSERT INTO a VALUES (9); COMMIT; INSERT INTO a VALUES (10)", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
 			{name: "SET TRANSACTION before a write", do: "SET TRANSACTION READ ONLY; INSERT INTO a VALUES (9)", pins: next, end: "INSERT INTO a VALUES (10); BEGIN; COMMIT", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
-			{name: "SET of the next transaction's variable", do: "SET @@{isolation} = 'SERIALIZABLE'; DELETE FROM a WHERE n = 1", pins: next, end: "ROLLBACK", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
+			{name: "SET of the next transaction's variable", do: "SET @@{isolation} = 'SERIALIZABLE'; DELETE FROM a WHERE n = 1; SELECT * FROM a", pins: next, rests: true, end: "ROLLBACK", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
 			{name: "procedure that asks for a READ ONLY transaction", do: "CALL asks_for_it()", pins: next, end: "BEGIN; INSERT INTO a VALUES (9); COMMIT; INSERT INTO a VALUES (10)", setup: append(base[:2:2], "CREATE PROCEDURE asks_for_it() SET TRANSACTION READ ONLY"), drop: "DROP PROCEDURE IF EXISTS asks_for_it; DROP TABLE IF EXISTS a, b"},
 
 			{name: "text PREPARE", do: "PREPARE P FROM 'SELECT 1'", pins: prepared, probe: "EXECUTE p", end: "DEALLOCATE PREPARE p"},

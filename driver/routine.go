@@ -25,8 +25,8 @@ type routines struct {
 	named  atomic.Pointer[map[string][]sqlscan.Effects]
 }
 
-// unreported is what to look for in their texts, in lower case.
-var unreported = map[sqlscan.Effects]*regexp.Regexp{
+// hidden is what to look for in their texts, in lower case.
+var hidden = map[sqlscan.Effects]*regexp.Regexp{
 	sqlscan.EffectNamedLock: regexp.MustCompile(`get_lock`),
 	// MySQL manual, "SET TRANSACTION": without a scope it is the next transaction's.
 	sqlscan.EffectNextTransaction: regexp.MustCompile(`set\s+transaction\b|@@(transaction|tx)_`),
@@ -37,25 +37,26 @@ const routinesTTL = 10 * time.Second
 
 // allRoutines returns nothing where no routine does any of that.
 const allRoutines = "SELECT LOWER(ROUTINE_NAME), LOWER(ROUTINE_DEFINITION) FROM information_schema.ROUTINES " +
-	"WHERE ROUTINE_SCHEMA NOT IN ('sys', 'mysql') AND EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE " +
-	"ROUTINE_DEFINITION LIKE '%GET|_LOCK%' ESCAPE '|' OR ROUTINE_DEFINITION LIKE '%TRANSACTION%' OR ROUTINE_DEFINITION LIKE '%@@TX|_%' ESCAPE '|')"
+	"WHERE ROUTINE_SCHEMA NOT IN ('sys', 'mysql') AND EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN ('sys', 'mysql') AND (" +
+	"LOWER(ROUTINE_DEFINITION) LIKE '%get|_lock%' ESCAPE '|' OR LOWER(ROUTINE_DEFINITION) LIKE '%transaction%' OR LOWER(ROUTINE_DEFINITION) LIKE '%@@tx|_%' ESCAPE '|'))"
 
 // look asks the server, unless that was done a moment ago.
 func (r *routines) look(ctx context.Context, b *backend.Backend) error {
 	now, before := time.Now().UnixNano(), r.looked.Load()
-	if before != 0 && now-before < int64(routinesTTL) || !r.looked.CompareAndSwap(before, now) {
+	recent := before != 0 && now-before < int64(routinesTTL)
+	if r.named.Load() != nil && (recent || !r.looked.CompareAndSwap(before, now)) {
 		return nil
 	}
 	bodies, err := readRoutines(ctx, b)
 	if err != nil {
-		r.looked.Store(0)
-		if b.IsValid() {
-			return nil // the server does not tell: the statement goes on
+		if !b.IsValid() {
+			return err
 		}
-		return err
+		bodies = nil // the server does not tell: the statement goes on
 	}
+	r.looked.Store(now)
 	named := make(map[string][]sqlscan.Effects)
-	for effect, text := range unreported {
+	for effect, text := range hidden {
 		for _, name := range routinesWith(text, maps.Clone(bodies)) {
 			named[name] = append(named[name], effect)
 		}

@@ -412,6 +412,8 @@ func (c *conn) settings(change sqlscan.Change) []pool.Setting {
 		return group("character_set_client", "character_set_results", "character_set_connection", "collation_connection")
 	case "character_set_connection", "collation_connection":
 		return group("character_set_connection", "collation_connection")
+	case "storage_engine": // MariaDB's other name of it
+		name = "default_storage_engine"
 	case "character_set_server", "collation_server":
 		return group("character_set_server", "collation_server")
 	case "character_set_database", "collation_database":
@@ -450,20 +452,29 @@ func (c *conn) alias(mysql, mariaDB string) string {
 
 // consumed follows a SET TRANSACTION to the transaction that it was meant for. A statement
 // that may have been one by itself, or not, as its tables' engines have it, leaves the
-// answer to the connection.
+// answer to the connection: the session stays with it until a transaction has ended, or
+// until it comes to rest after such a statement that succeeded.
 func (c *conn) consumed(x *exchange, err error) {
 	s := &c.session
 	kind := x.facts.Kind
 	switch {
 	case err == nil && (s.Backend().InTransaction() || kind == sqlscan.Begin || kind == sqlscan.Commit || kind == sqlscan.Rollback):
-		c.oneShot = ""
-		s.SetOnce(false)
-		s.Unpin(sqlscan.EffectNextTransaction, "")
+		c.consume()
 	case x.only, failover.Unparsed(err), kind == sqlscan.Set, kind == sqlscan.Use, kind == sqlscan.Savepoint, x.facts.Read() && !x.facts.ReadsTable():
 	default:
-		c.oneShot = ""
-		s.Pin(sqlscan.EffectNextTransaction, "", false, x.text)
+		c.unsure = err == nil && !x.facts.Opaque()
+		if c.oneShot != "" {
+			s.Pin(sqlscan.EffectNextTransaction, "", false, c.oneShot[:strings.IndexByte(c.oneShot, 0)])
+			c.oneShot = ""
+		}
 	}
+}
+
+// consume ends SET TRANSACTIONs: what comes after is not concerned.
+func (c *conn) consume() {
+	c.oneShot, c.unsure = "", false
+	c.session.SetOnce(false)
+	c.session.Unpin(sqlscan.EffectNextTransaction, "")
 }
 
 // modeOf reads how the server reads quotes, as far as it tells.

@@ -23,6 +23,7 @@ func TestPreparedInATransaction(t *testing.T) {
 			"isolation":                           "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
 			"variables refused in a transaction":  "SET binlog_direct_non_transactional_updates = 1",
 			"a mode by which the text is read":    "SET sql_mode = 'ANSI_QUOTES'",
+			"letters of the server":               "SET collation_server = latin1_bin",
 			"letters by which the text is read":   "SET NAMES latin1",
 			"the schema by which names are found": "USE mysql",
 		} {
@@ -45,7 +46,14 @@ func TestPreparedInATransaction(t *testing.T) {
 				if err := st.QueryRowContext(w.Context(), 5).Scan(&text, &count, &n); err != nil || text != "as" || count != 1 || n != 5 {
 					w.Errorf("%q, %d, %d, %v", text, count, n, err)
 				}
+				// Another type of argument is another statement for the server.
+				if err := st.QueryRowContext(w.Context(), "6").Scan(&text, &count, &n); err != nil || text != "as" || count != 1 || n != 6 {
+					w.Errorf("%q, %d, %d, %v", text, count, n, err)
+				}
 				c.must("ROLLBACK")
+				if name == "letters of the server" {
+					w.same("collation", c.value("SELECT @@collation_server"), "latin1_bin")
+				}
 				if got := admin.value("SELECT COUNT(*) FROM prep"); got != "0" {
 					w.Errorf("%s rows were committed", got)
 				}

@@ -34,6 +34,25 @@ var txSetup = []string{
 	"CREATE PROCEDURE autocommits() BEGIN SET autocommit = 0; INSERT INTO tx VALUES (103, 0); SIGNAL SQLSTATE '45000'; END",
 }
 
+// TestTransactionIsNotAssumedForGood: without autocommit a statement that fails is taken to
+// have begun a transaction, until the session comes to rest.
+func TestTransactionIsNotAssumedForGood(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.raw("").must("CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO u VALUES (1)")
+		for do, open := range map[string]int{"SELECT * FROM nosuch": 0, "INSERT INTO u VALUES (1)": 1} {
+			s := w.pinStage("")
+			c := s.session()
+			c.must("SET autocommit = 0", "COMMIT")
+			c.run(do)
+			c.rest()
+			if in := s.c.Stats().Pool.Instances[0]; in.InTx != open {
+				w.Errorf("after %s at rest: %+v", do, in)
+			}
+			c.must("ROLLBACK")
+		}
+	})
+}
+
 // TestTransactionEnd: a session is bound to its backend if, and only if, the server has a
 // transaction open for it.
 func TestTransactionEnd(t *testing.T) {
@@ -68,6 +87,7 @@ func TestTransactionEnd(t *testing.T) {
 			{name: "autocommit=0 and a read", do: "SET autocommit = 0; SELECT * FROM tx", open: true},
 			{name: "autocommit=0 and a write", do: "SET autocommit = 0; INSERT INTO tx VALUES (9, 9)", open: true},
 			{name: "autocommit=0 and a failing write", do: "SET autocommit = 0; INSERT INTO tx VALUES (1, 9)", open: true},
+			{name: "autocommit=0, COMMIT and an error", do: "SET autocommit = 0; INSERT INTO tx VALUES (9, 9); COMMIT; NONSENSE"},
 			{name: "autocommit=0, COMMIT", do: "SET autocommit = 0; INSERT INTO tx VALUES (9, 9); COMMIT"},
 			{name: "autocommit=0, then 1", do: "SET autocommit = 0; INSERT INTO tx VALUES (9, 9); SET autocommit = 1"},
 			{name: "autocommit=0, ROLLBACK, again", do: "SET autocommit = 0; INSERT INTO tx VALUES (9, 9); ROLLBACK; UPDATE tx SET n = 5 WHERE id = 1", open: true},

@@ -202,6 +202,11 @@ func (in *Instance) acquire(ctx context.Context, s *Session, statement string) (
 // collect asks what the victim owes the connection that s has taken from it. That is none
 // of the context's business, so if it ends first the lease ends without s.
 func (in *Instance) collect(ctx context.Context, victim, s *Session, res *puddle.Resource[*connection]) bool {
+	if ctx.Done() == nil {
+		victim.settle(ctx, res.Value())
+		close(victim.paid)
+		return true
+	}
 	collected := make(chan struct{})
 	in.pool.running.Go(func() {
 		victim.settle(context.WithoutCancel(ctx), res.Value())
@@ -400,6 +405,9 @@ func (in *Instance) grantLocked(g grant) {
 	default:
 	}
 	s.turn <- g
+	if in.kept.first != nil || in.resting.first != nil {
+		in.callLocked() // what it was called for is the next one's
+	}
 }
 
 // callLocked lets the session that waits longest look again. It keeps its place.

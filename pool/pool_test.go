@@ -77,6 +77,23 @@ func TestPool(t *testing.T) {
 			}
 			holder.Close()
 		}},
+		"a call that is not needed any more is the next one's": {Config{Size: 2, MaxIdle: Fixed(2), BorrowTimeout: time.Minute}, func(r *rig) {
+			keeps, gives := r.borrow(), r.borrow()
+			keeps.Inserted(7)
+			var all sync.WaitGroup
+			for range 2 {
+				all.Go(func() { r.borrow().Release(r.Context()) })
+				synctest.Wait()
+			}
+			start := time.Now()
+			keeps.Keep(r.Context())
+			gives.Release(r.Context())
+			all.Wait()
+			if d := time.Since(start); d != 0 {
+				r.Errorf("waited for %s", d)
+			}
+			keeps.Close()
+		}},
 		"what a session owes is asked for though the taker gives up": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
 			r.answer = time.Second
 			victim := r.borrow()

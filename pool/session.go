@@ -37,6 +37,7 @@ type Session struct {
 	before, after         *Session
 	statement             string // that the lease is for; guarded by in.mu
 	reading               atomic.Bool
+	found                 bool  // FOUND_ROWS() on the lease is the session's
 	answered, hasAnswered bool  // a statement has left its warnings on this lease, or on one before
 	since                 int64 // the pool's clock when that began, or when the lease was kept
 
@@ -66,7 +67,9 @@ func (s *Session) Borrow(ctx context.Context, in *Instance, statement string) er
 		if err = c.prepare(ctx, s); err == nil {
 			// Where nobody else was there are no warnings of anybody else's.
 			s.res, s.resting = res, false
-			s.answered = c.user == s && s.last == c || c.user == nil && !s.hasAnswered
+			same, first := c.user == s && s.last == c, c.user == nil && !s.hasAnswered
+			s.answered = same || first
+			s.found = same && s.found || first
 			c.user, s.last = s, c
 			return nil
 		}
@@ -265,6 +268,12 @@ func (s *Session) take() *puddle.Resource[*connection] {
 // SetAnswered notes that a statement was executed on the lease; fresh says that it has
 // replaced the warnings of earlier ones, which may have been another session's.
 func (s *Session) SetAnswered(fresh bool) { s.answered, s.hasAnswered = s.answered || fresh, true }
+
+// SetFound notes that a statement was executed on the lease that has left its FOUND_ROWS().
+func (s *Session) SetFound() { s.found = true }
+
+// Found reports whether FOUND_ROWS() on the lease is the session's own.
+func (s *Session) Found() bool { return s.found }
 
 // HasAnswered reports whether SetAnswered was called on any lease of the session.
 func (s *Session) HasAnswered() bool { return s.hasAnswered }

@@ -187,7 +187,7 @@ func (v Setting) origin() string { return "@`__failoverproxy_" + v.Name + "`" }
 // letters reports whether the variable says how the literals of the statements to come
 // are read.
 func (v Setting) letters() bool {
-	return !v.User && (strings.HasPrefix(v.Name, "character_set") || v.Name == "collation_connection")
+	return !v.User && (strings.HasPrefix(v.Name, "character_set") || strings.HasPrefix(v.Name, "collation_"))
 }
 
 // errUnrestorable: what an earlier session left on the connection cannot be undone.
@@ -209,6 +209,7 @@ func (c *connection) bring(ctx context.Context, want *State, schema string) erro
 	if err := c.use(ctx, want.Schema(), schema); err != nil {
 		return err
 	}
+	c.state = c.state.WithSchema(want.Schema())
 	first, then, err := c.assignments(want)
 	if err != nil {
 		return err
@@ -365,6 +366,9 @@ func (s *Session) Under(ctx context.Context, state *State, f func() error) error
 	now := s.state
 	state = now.readAs(state)
 	if err := c.bring(ctx, state, s.in.pool.cfg.Schema); err != nil {
+		if c.state.Schema() == state.Schema() { // so it was not USE that failed, and nobody knows how far it came
+			c.Cut()
+		}
 		return err
 	}
 	err := f()

@@ -158,8 +158,8 @@ func (b *Backend) Withhold() { b.unreported = true }
 // anything of changes, or Withhold was called: it will say that state changed, and mean this.
 func (b *Backend) Unreported() bool { return b.unreported }
 
-// Reported notes that it has.
-func (b *Backend) Reported() { b.unreported = false }
+// Settled notes that it has.
+func (b *Backend) Settled() { b.unreported = false }
 
 // Track asks the server to say so. It takes one round trip, none if the server or the
 // network cannot do it.

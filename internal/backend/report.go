@@ -13,7 +13,7 @@ type reader struct {
 }
 
 // readerOf finds the buffer's fields. A version of the wrapped driver that has others costs
-// pins, see [Backend.OnlyTransaction], and nothing else.
+// pins, see [Backend.Reported], and nothing else.
 func readerOf(conn driver.Conn) reader {
 	v := reflect.Indirect(reflect.ValueOf(conn))
 	if v.Kind() != reflect.Struct {
@@ -50,7 +50,10 @@ func (r reader) lastOK() []byte {
 	last := byte(r.sequence.Uint()) - 1
 	for n := 1; n+packetHeader <= len(read) && n <= longestReport; n++ {
 		packet := read[len(read)-n-packetHeader:]
-		if int(packet[0])|int(packet[1])<<8|int(packet[2])<<16 == n && packet[3] == last && packet[packetHeader] == 0 {
+		if int(packet[0])|int(packet[1])<<8|int(packet[2])<<16 == n && packet[3] == last {
+			if packet[packetHeader] != 0 { // the end of a result
+				return nil
+			}
 			return packet[packetHeader:]
 		}
 	}
@@ -64,36 +67,37 @@ const (
 	reportTransactionState = 5
 )
 
-// OnlyTransaction reports whether a change of session state that the server has just
-// reported was nothing but a transaction's begin or end. MySQL raises
-// [StatusSessionChanged] for those, too, and only the OK packet's session state information
-// tells the difference: that of a variable, a schema, a temporary table is in it, that of
-// the transaction is not, or by itself (MySQL manual, "session_track_state_change"). It is false if
-// the packet cannot be found any more: under compression, say.
-func (b *Backend) OnlyTransaction() bool {
+// Reported says what the server has just reported if [Backend.Changed] is true: whether
+// session state has changed, or nothing but a transaction has begun or ended. MySQL raises
+// [StatusSessionChanged] for that, too, and only the OK packet's session state information
+// tells the difference: a variable, a schema, a temporary table is in it, the transaction is
+// not, or by itself (MySQL manual, "session_track_state_change"). It is not known if the packet
+// cannot be found any more: at the end of rows, or under compression.
+func (b *Backend) Reported() (state, known bool) {
 	// OK, affected rows, last insert id, status, warnings, info, session state information.
 	_, rest, ok := number(b.reader.lastOK(), 1)
 	if ok {
 		_, rest, ok = number(rest, 0)
 	}
 	if !ok || len(rest) < 4 || Status(binary.LittleEndian.Uint16(rest)) != b.Status() {
-		return false
+		return true, false
 	}
 	_, rest, ok = text(rest[4:])
 	if !ok {
-		return false
+		return true, false
 	}
 	report, rest, ok := text(rest)
 	if !ok || len(rest) > 0 {
-		return false
+		return true, false
 	}
 	for len(report) > 0 {
 		kind := report[0]
-		if _, report, ok = text(report[1:]); !ok || kind != reportGTIDs && kind != reportCharacteristics && kind != reportTransactionState {
-			return false
+		if _, report, ok = text(report[1:]); !ok {
+			return true, false
 		}
+		state = state || kind != reportGTIDs && kind != reportCharacteristics && kind != reportTransactionState
 	}
-	return true
+	return state, true
 }
 
 // number reads a length-encoded number that begins at from (MySQL internals, "Integer Types").

@@ -101,6 +101,7 @@ type flags uint16
 const (
 	asksLast       flags = 1 << iota // FOUND_ROWS(), SHOW WARNINGS, …
 	asksWarnings                     // … and among that, SHOW WARNINGS
+	asksFound                        // … or FOUND_ROWS()
 	asksInsertID                     // LAST_INSERT_ID()
 	setsInsertID                     // LAST_INSERT_ID(n)
 	implicitCommit                   // commits what is open
@@ -138,7 +139,11 @@ func (f Facts) ReadsTable() bool { return f.flags&fromTable != 0 }
 // Inserts reports whether the statement may take a number from an AUTO_INCREMENT column.
 func (f Facts) Inserts() bool { return f.flags&inserts != 0 }
 
-// LeavesCounts reports whether ROW_COUNT() and FOUND_ROWS() may stay what they were.
+// AsksFoundRows reports whether it depends on FOUND_ROWS(), which only rows replace: most
+// other statements leave it as it was.
+func (f Facts) AsksFoundRows() bool { return f.flags&asksFound != 0 }
+
+// LeavesCounts reports whether ROW_COUNT() may stay what it was.
 func (f Facts) LeavesCounts() bool { return f.flags&leavesCounts != 0 }
 
 // UsesTable reports whether the statement reads from something or writes to it. MariaDB's
@@ -195,7 +200,7 @@ func (f Facts) and(next Facts) Facts {
 	if f.Kind == next.Kind && f.Kind == Read {
 		kind = Read
 	}
-	if f.flags&leavesCounts == 0 && (next.flags&asksWarnings == 0 || f.UsesTable()) {
+	if f.flags&leavesCounts == 0 && next.flags&asksFound == 0 && (next.flags&asksWarnings == 0 || f.UsesTable()) {
 		next.flags &^= asksLast | asksWarnings // it asks for what the text's own statement left
 	}
 	both := f.flags | next.flags

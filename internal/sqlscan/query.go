@@ -170,6 +170,9 @@ func (s *scanner) call(f *Facts) {
 	case harmless, adjoined:
 	case asking:
 		f.flags |= asksLast
+		if s.named("FOUND_ROWS") {
+			f.flags |= asksFound
+		}
 	case lastInsertID: // without an argument it asks; with one it says what the next is to answer
 		if after := s.peek(); s.isSymbol(after, ')') {
 			f.flags |= asksInsertID

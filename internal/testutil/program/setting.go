@@ -268,7 +268,8 @@ func (g *generator) seed(s *session) {
 		if g.one(2) {
 			g.read(among(g, g.sessions...))
 		}
-		g.insert(s)
+		// Not with ON DUPLICATE KEY UPDATE: InnoDB forgets numbers that were given and not used.
+		g.exec(s, g.sprintf("INSERT INTO %s (k) VALUES (%d)", g.table(s), g.IntN(50)))
 		g.emit(s, Step{Kind: KindQuestion, Act: ActQuery, Text: "SELECT LAST_INSERT_ID()", Asks: AsksID})
 	})
 }
