@@ -35,6 +35,7 @@ type BorrowTimeoutError struct {
 	Pinned   int // backends bound to sessions by pins
 	Reasons  string
 	Dialing  int      // connections being made
+	Ending   int      // connections cut, whose statements the server is still to be told to stop
 	Longest  []Holder // who has held a backend for longest, up to three
 }
 
@@ -71,7 +72,7 @@ const longestShown = 3
 func (in *Instance) explainLocked() error {
 	e := &BorrowTimeoutError{
 		Instance: in.ID, Waited: in.pool.cfg.BorrowTimeout, Size: in.size, Waiting: in.waiters.n,
-		InTx: in.inTx, Pinned: len(in.pinned), Reasons: in.pool.pins.snapshot().String(), Dialing: int(in.dialing.Load()),
+		InTx: in.inTx, Pinned: len(in.pinned), Reasons: in.pool.pins.snapshot().String(), Dialing: int(in.dialing.Load()), Ending: in.ending,
 	}
 	now := time.Now().UnixNano()
 	for s := in.busy.first; s != nil; s = s.after {
@@ -100,6 +101,9 @@ func (e *BorrowTimeoutError) Error() string {
 	}
 	if e.Dialing > 0 {
 		fmt.Fprintf(&s, ", %d connecting", e.Dialing)
+	}
+	if e.Ending > 0 {
+		fmt.Fprintf(&s, ", %d cut while their statements are being stopped", e.Ending)
 	}
 	fmt.Fprintf(&s, "; %d others wait", e.Waiting)
 	for i, h := range e.Longest {

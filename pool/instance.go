@@ -43,6 +43,7 @@ type Instance struct {
 	open    map[*connection]struct{}
 	pinned  map[*Session]struct{}
 	inTx    int
+	ending  int         // slots of connections that were cut, see abandon
 	waiters sessionList // those who wait for a slot
 	busy    sessionList // those who have one
 	kept    sessionList // those who have one and keep a lease for their next statement
@@ -373,12 +374,14 @@ const pendingPause = 5 * time.Millisecond
 func (in *Instance) abandon(s *Session, c *connection) {
 	in.mu.Lock()
 	in.busy.remove(s)
+	in.ending++
 	in.mu.Unlock()
 	in.pool.running.Go(func() {
 		for c.Pending() {
 			time.Sleep(pendingPause)
 		}
 		in.mu.Lock()
+		in.ending--
 		in.freeSlotLocked()
 		in.mu.Unlock()
 	})

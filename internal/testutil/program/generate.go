@@ -357,6 +357,8 @@ func (g *generator) close(s *session) {
 		*s = session{id: s.id, generation: s.generation + 1}
 		switch {
 		case !held:
+			// Something to ask for: the handshake may have left anything.
+			g.emit(s, Step{Kind: KindClose, Act: ActQuery, Text: "SELECT 1"})
 			return
 		case g.options.EndByClose:
 			g.emit(s, Step{Kind: KindClose, Act: ActQuery, Text: g.sprintf("SELECT COUNT(*) FROM %s.t%d FOR UPDATE", g.a, s.id)})
