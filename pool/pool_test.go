@@ -80,9 +80,16 @@ func TestPool(t *testing.T) {
 		"a call that is not needed any more is the next one's": {Config{Size: 2, MaxIdle: Fixed(2), BorrowTimeout: time.Minute}, func(r *rig) {
 			keeps, gives := r.borrow(), r.borrow()
 			keeps.Inserted(7)
-			var all sync.WaitGroup
+			var served, all sync.WaitGroup
+			served.Add(2)
 			for range 2 {
-				all.Go(func() { r.borrow().Release(r.Context()) })
+				all.Go(func() {
+					s := &Session{}
+					r.must(s.Borrow(r.Context(), r.instance(), "SELECT 1"))
+					served.Done()
+					served.Wait() // the first gives nothing back before the second has its own
+					s.Release(r.Context())
+				})
 				synctest.Wait()
 			}
 			start := time.Now()
