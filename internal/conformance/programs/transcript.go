@@ -125,8 +125,3 @@ func null[T any](p *T) string {
 	}
 	return fmt.Sprint(*p)
 }
-
-// ptr is the address of a copy of v.
-//
-//go:fix inline
-func ptr[T any](v T) *T { return new(v) }
