@@ -415,10 +415,11 @@ func TestPins(t *testing.T) {
 			{name: "named locks in rows, the last refused", do: "SELECT GET_LOCK('l', 1) UNION ALL SELECT GET_LOCK(NULL, 1)", pins: lock, probe: "SELECT IS_FREE_LOCK('l')", end: "SELECT RELEASE_ALL_LOCKS()", only: "mariadb"},
 			{name: "named lock in SET", do: "SET @x = GET_LOCK('l', 1)", pins: user + ", " + lock, probe: "SELECT IS_FREE_LOCK('l')", left: user, end: "DO RELEASE_LOCK('l')"},
 
-			{name: "SET TRANSACTION before a read of a table", do: "SET TRANSACTION READ ONLY; SELECT * FROM a", pins: next, rests: true, end: "COMMIT", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
+			{name: "SET TRANSACTION before a read of a table", do: "SET TRANSACTION READ ONLY; SELECT * FROM a", end: "INSERT INTO a VALUES (9)", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
 			{name: "SET TRANSACTION before a read of no table", do: "SET TRANSACTION READ ONLY; SELECT 1", end: "BEGIN; INSERT INTO a VALUES (9); COMMIT; INSERT INTO a VALUES (10)", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
+			{name: "SET TRANSACTION before a read of what is no table", do: "SET TRANSACTION READ ONLY; SELECT * FROM (SELECT 1 AS n UNION SELECT 2) AS x", pins: next, rests: true, end: "BEGIN; COMMIT"},
 			{name: "SET TRANSACTION before a write", do: "SET TRANSACTION READ ONLY; INSERT INTO a VALUES (9)", pins: next, end: "INSERT INTO a VALUES (10); BEGIN; COMMIT", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
-			{name: "SET of the next transaction's variable", do: "SET @@{isolation} = 'SERIALIZABLE'; DELETE FROM a WHERE n = 1; SELECT * FROM a", pins: next, rests: true, end: "ROLLBACK", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
+			{name: "SET of the next transaction's variable", do: "SET @@{isolation} = 'SERIALIZABLE'; DELETE FROM a WHERE n = 1; SELECT * FROM a", end: "ROLLBACK", setup: base, drop: "DROP TABLE IF EXISTS a, b"},
 			{name: "procedure that asks for a READ ONLY transaction", do: "CALL asks_for_it()", pins: next, end: "BEGIN; INSERT INTO a VALUES (9); COMMIT; INSERT INTO a VALUES (10)", setup: append(base[:2:2], "CREATE PROCEDURE asks_for_it() SET TRANSACTION READ ONLY"), drop: "DROP PROCEDURE IF EXISTS asks_for_it; DROP TABLE IF EXISTS a, b"},
 
 			{name: "text PREPARE", do: "PREPARE P FROM 'SELECT 1'", pins: prepared, probe: "EXECUTE p", end: "DEALLOCATE PREPARE p"},
