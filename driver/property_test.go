@@ -119,7 +119,7 @@ func TestPropertyFindsASeededBug(t *testing.T) {
 					if d == nil {
 						continue
 					}
-					small, last := rig.Shrink(t.Context(), p, d, 30*time.Second)
+					small, last := rig.Shrink(t.Context(), p, d, 2*time.Minute)
 					t.Logf("%s\n%s", last, small)
 					if len(small.Steps) > 15 {
 						t.Errorf("the program has %d steps", len(small.Steps))
@@ -158,7 +158,7 @@ func propertyRig(t *testing.T, s *mysqld.Server, backends int) program.Rig {
 			// No program needs more backends than there are, so a wait is a bug, but for one for
 			// MariaDB's KILL, which takes 2 s now and then.
 			Open: func(p program.Program) (*sql.DB, error) {
-				cfg, err := ParseDSN(s.DSN(p.Database()) + fmt.Sprintf("?multiStatements=true&fpTopology=static&fpPoolSize=%d&fpBorrowTimeout=5s", backends))
+				cfg, err := ParseDSN(s.DSN(p.Database()) + fmt.Sprintf("?multiStatements=true&fpTopology=static&fpPoolSize=%d&fpBorrowTimeout=3s", backends))
 				if err != nil {
 					return nil, err
 				}

@@ -461,7 +461,8 @@ func (c *conn) consumed(x *exchange, err error) {
 	switch {
 	case err == nil && (s.Backend().InTransaction() || kind == sqlscan.Begin || kind == sqlscan.Commit || kind == sqlscan.Rollback):
 		c.consume()
-	case x.only, failover.Unparsed(err), kind == sqlscan.Set, kind == sqlscan.Use, kind == sqlscan.Savepoint, x.facts.Read() && !x.facts.ReadsTable():
+	case x.only, failover.Unparsed(err), kind == sqlscan.Set, kind == sqlscan.Use, kind == sqlscan.Savepoint,
+		kind == sqlscan.Read && !x.facts.ReadsTable() && !x.facts.Opaque():
 	case err == nil && !x.facts.Opaque() && !noTable.MatchString(x.text):
 		// If the tables' engine has no transactions it is still pending: SetOnce keeps it from others.
 		c.oneShot, c.unsure = "", false
