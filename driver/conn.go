@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/backend"
 	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 	"github.com/failoverproxy/failoverproxy/pool"
 	"github.com/failoverproxy/failoverproxy/topology"
@@ -185,22 +186,28 @@ const restTimeout = 2 * time.Second
 
 // rest lets others have the session's lease, if they can.
 func (c *conn) rest() {
+	if b := c.session.Backend(); (c.assumed || c.unsure) && !c.inTx && b != nil {
+		c.clarify(b)
+	}
+	c.assumed = false
+	c.session.Rest(context.Background())
+}
+
+// clarify ends what is not known of the session's transaction.
+func (c *conn) clarify(b *backend.Backend) {
 	ctx, cancel := context.WithTimeout(context.Background(), restTimeout)
 	defer cancel()
-	b := c.session.Backend()
-	if c.assumed && !c.inTx && b != nil {
+	if c.assumed {
 		c.silent = true // a Ping has a ROW_COUNT() of its own
 		if b.Ping(ctx) == nil {
 			c.session.SetInTx(b.InTransaction())
 		}
 	}
-	c.assumed = false
-	if c.unsure && !c.session.InTx() && b != nil {
+	if c.unsure && !c.session.InTx() {
 		if _, err := b.ExecContext(ctx, "COMMIT", nil); err == nil {
 			c.consume()
 		}
 	}
-	c.session.Rest(ctx)
 }
 
 // Close ends the session. State that was bound to its backend ends with it.
