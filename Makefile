@@ -54,7 +54,7 @@ unit:
 
 # In CI, random programs of this many statements each, five for each server: minutes,
 # without the race detector, which has seen shorter ones.
-PROPERTY ?= $(if $(CI),20000,)
+PROPERTY ?= $(if $(CI),100000,)
 property:
 	$(if $(PROPERTY),FP_PROPERTY_STATEMENTS=$(PROPERTY) $(GO) test -count 1 -timeout $(TIMEOUT) -run '^TestPropertySessions$$' ./driver)
 
