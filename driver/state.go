@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/failoverproxy/failoverproxy/failover"
-	"github.com/failoverproxy/failoverproxy/internal/backend"
 	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 	"github.com/failoverproxy/failoverproxy/pool"
 )
@@ -157,57 +155,6 @@ func (c *conn) changes(x *exchange) []sqlscan.Change {
 		})
 	}
 	return changes
-}
-
-// letters is how a connection reads string literals.
-type letters struct{ charset, collation string }
-
-// changesLetters reports whether a SET changes how literals are read.
-func (c *conn) changesLetters(changes []sqlscan.Change) bool {
-	return slices.ContainsFunc(changes, func(change sqlscan.Change) bool {
-		return change.Effect == sqlscan.EffectVariable && slices.ContainsFunc(c.settings(change), func(v pool.Setting) bool {
-			return strings.HasPrefix(v.Name, "character_set") || v.Name == "collation_connection"
-		})
-	})
-}
-
-// hasText reports whether user variables have values that depend on how literals are read.
-func hasText(state *pool.State) bool {
-	return slices.ContainsFunc(state.Settings(), func(v pool.Setting) bool { return v.User && strings.HasPrefix(v.Value, "'") })
-}
-
-// fixText writes the values of the session's user variables such that they mean what they
-// did before the statement changed how literals are read.
-func (c *conn) fixText(x *exchange) {
-	for _, v := range c.session.State().Settings() {
-		if !v.User || !strings.HasPrefix(v.Value, "'") {
-			continue
-		}
-		value, ok := fixed(v.Value, x)
-		if !ok {
-			c.pin(x, sqlscan.EffectUserVariable, v.Name, true)
-			return
-		}
-		v.Value = value
-		c.session.Set(v)
-	}
-}
-
-// fixed is a literal with the character set and collation that it had on the connection
-// before the statement; false if it cannot be written so. What is no string stays as it is.
-func fixed(literal string, x *exchange) (string, bool) {
-	if !strings.HasPrefix(literal, "'") {
-		return literal, true
-	}
-	wide := strings.HasPrefix(x.letters.charset, "ucs") || strings.HasPrefix(x.letters.charset, "utf16") || strings.HasPrefix(x.letters.charset, "utf32")
-	if wide || strings.IndexFunc(literal, func(r rune) bool { return r >= 0x80 }) >= 0 {
-		return "", false
-	}
-	literal = "_" + x.letters.charset + literal
-	if !strings.Contains(literal[strings.LastIndexByte(literal, '\''):], "COLLATE") {
-		literal += " COLLATE `" + x.letters.collation + "`"
-	}
-	return literal, true
 }
 
 // learnFailed is learn for a statement that failed. One that is alone in its text has left
@@ -368,128 +315,4 @@ func (c *conn) schema() string {
 		return name
 	}
 	return c.cluster.cfg.MySQL.DBName
-}
-
-// Variables that cannot be set again elsewhere: some are used up, some number the
-// connection, one is how the server tells us what changes.
-var unmovable = []string{
-	"rand_seed1", "rand_seed2", "insert_id", "gtid_next", "gtid_seq_no", "pseudo_thread_id", "pseudo_slave_mode",
-	"pseudo_replica_mode", "session_track_state_change", "debug", "debug_dbug",
-}
-
-// autoIsNull: see settings.
-const autoIsNull = "sql_auto_is_null"
-
-// forgotten is a variable that is not tracked: a bug, for a test that must find it.
-var forgotten string
-
-// Variables whose new value depends on the old one.
-var incremental = []string{"optimizer_switch", "optimizer_trace", "optimizer_trace_features"}
-
-// settings returns the variables that a SET changes: some change others.
-func (c *conn) settings(change sqlscan.Change) []pool.Setting {
-	name, source := change.Name, change.Value
-	if change.Effect != sqlscan.EffectVariable || name == "" || slices.Contains(unmovable, name) {
-		return nil
-	}
-	if c.ownDefaults() {
-		source = "" // the same text means something else in other sessions
-	}
-	group := func(names ...string) []pool.Setting {
-		set := make([]pool.Setting, len(names))
-		for i, n := range names {
-			set[i] = pool.Setting{Name: n}
-			if source != "" {
-				set[i].Source = name + "=" + source
-			}
-		}
-		return set
-	}
-	switch name {
-	case "names":
-		return group("character_set_client", "character_set_results", "character_set_connection", "collation_connection")
-	case "charset": // the connection's becomes that of the default schema
-		source = ""
-		return group("character_set_client", "character_set_results", "character_set_connection", "collation_connection")
-	case "character_set_connection", "collation_connection":
-		return group("character_set_connection", "collation_connection")
-	case "storage_engine": // MariaDB's other name of it
-		name = "default_storage_engine"
-	case "character_set_server", "collation_server":
-		return group("character_set_server", "collation_server")
-	case "character_set_database", "collation_database":
-		return group("character_set_database", "collation_database")
-	case "max_join_size", "sql_big_selects":
-		return group("max_join_size", "sql_big_selects")
-	case "transaction_isolation", "tx_isolation":
-		name = c.alias("transaction_isolation", "tx_isolation")
-	case "transaction_read_only", "tx_read_only":
-		name = c.alias("transaction_read_only", "tx_read_only")
-	}
-	if name == autoIsNull && source != "0" && !strings.EqualFold(source, "OFF") {
-		return nil // then WHERE id IS NULL asks for LAST_INSERT_ID()
-	}
-	if slices.Contains(incremental, name) {
-		return []pool.Setting{{Name: name}}
-	}
-	return []pool.Setting{{Name: name, Value: source, Source: source}}
-}
-
-// ownDefaults reports whether the session has its own mind about what a character set's
-// default collation is.
-func (c *conn) ownDefaults() bool {
-	return slices.ContainsFunc(c.session.State().Settings(), func(v pool.Setting) bool {
-		return v.Name == "default_collation_for_utf8mb4" || v.Name == "character_set_collations"
-	})
-}
-
-// alias returns a variable's name on this server: MySQL 8 knows only the first.
-func (c *conn) alias(mysql, mariaDB string) string {
-	if b := c.session.Backend(); b != nil && b.MariaDB() {
-		return mariaDB
-	}
-	return mysql
-}
-
-// consumed follows a SET TRANSACTION to the transaction that it was meant for: that may be a
-// statement of its own. One that failed, or reads what may be no table, leaves the answer to
-// the connection: the session stays with it until a transaction has ended, or until it
-// comes to rest after such a statement that succeeded.
-func (c *conn) consumed(x *exchange, err error) {
-	s := &c.session
-	kind := x.facts.Kind
-	switch {
-	case err == nil && (s.Backend().InTransaction() || kind == sqlscan.Begin || kind == sqlscan.Commit || kind == sqlscan.Rollback):
-		c.consume()
-	case x.only, failover.Unparsed(err), kind == sqlscan.Set, kind == sqlscan.Use, kind == sqlscan.Savepoint,
-		kind == sqlscan.Read && !x.facts.ReadsTable() && !x.facts.Opaque():
-	case err == nil && !x.facts.Opaque() && !noTable.MatchString(x.text):
-		// If the tables' engine has no transactions it is still pending: SetOnce keeps it from others.
-		c.oneShot, c.unsure = "", false
-		s.Unpin(sqlscan.EffectNextTransaction, "")
-	default:
-		c.unsure = err == nil && !x.facts.Opaque()
-		if c.oneShot != "" {
-			s.Pin(sqlscan.EffectNextTransaction, "", false, c.oneShot[:strings.IndexByte(c.oneShot, 0)])
-			c.oneShot = ""
-		}
-	}
-}
-
-// noTable finds what a statement may read from that is no table of a transactional engine.
-var noTable = regexp.MustCompile(`(?i)\b(from|join)\s*\(|_schema\b|\bdual\b`)
-
-// consume ends SET TRANSACTIONs: what comes after is not concerned.
-func (c *conn) consume() {
-	c.oneShot, c.unsure = "", false
-	c.session.SetOnce(false)
-	c.session.Unpin(sqlscan.EffectNextTransaction, "")
-}
-
-// modeOf reads how the server reads quotes, as far as it tells.
-func modeOf(b *backend.Backend) sqlscan.Mode {
-	if b.Status()&backend.StatusNoBackslashEscapes != 0 {
-		return sqlscan.AnyQuotes | sqlscan.NoBackslashEscapes
-	}
-	return sqlscan.AnyQuotes
 }

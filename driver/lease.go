@@ -1,0 +1,186 @@
+package driver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/backend"
+	"github.com/failoverproxy/failoverproxy/pool"
+)
+
+// backend gets the session a backend for the next attempt, ready for the statement, and
+// the context to execute it under.
+func (c *conn) backend(ctx context.Context, x *exchange) (*backend.Backend, context.Context, error) {
+	for {
+		b, err := c.lease(ctx, x)
+		if err != nil {
+			return nil, nil, err
+		}
+		inner, err := b.Begin(ctx)
+		if err != nil {
+			c.session.Keep(ctx)
+			return nil, nil, err
+		}
+		x.state = c.session.State().Key()
+		if x.stmt != nil {
+			x.state = x.stmt.state.Key()
+		}
+		if !x.prepared && !x.only {
+			err = x.flush(inner, b)
+		}
+		if err == nil && x.facts.Plain() && c.oneShot == "" && !x.unseen() {
+			return b, inner, nil
+		}
+		if err == nil {
+			err = cmp.Or(c.ready(inner, x), b.Ended())
+		}
+		if err == nil {
+			return b, inner, nil
+		}
+		if errors.Is(err, pool.ErrAnswerGone) {
+			b.End()
+			c.session.Keep(ctx)
+			return nil, nil, ErrAnswerGone
+		}
+		v := c.classify(ctx, x, err)
+		v.Outcome = failover.NotExecuted // it was about to be
+		if err = c.decide(ctx, x, v, err); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// lease gets the session a backend: the one it is bound to, or one of the instance that
+// the statement belongs to, waiting at the gate while there is none.
+func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error) {
+	if c.lost != nil {
+		return nil, c.lost
+	}
+	if c.session.Bound() {
+		b, err := c.boundBackend(x)
+		if b != nil && x.facts.AsksFoundRows() && !c.session.Found() {
+			return nil, ErrAnswerGone
+		}
+		if b != nil && x.facts.AsksWarnings() {
+			if !c.session.Answered() {
+				return nil, ErrAnswerGone
+			}
+			x.clear = c.stale && !b.MariaDB() // where preparing leaves warnings alone
+		}
+		if b != nil || err != nil {
+			return b, err
+		}
+	}
+	if x.facts.AsksLastStatement() && !c.answerHeld(ctx, x) {
+		c.session.Keep(ctx)
+		return nil, ErrAnswerGone
+	}
+	for {
+		in, version := c.cluster.route()
+		if in == nil {
+			if err := c.wait(ctx, x, version); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		x.in = in
+		err := c.session.Borrow(ctx, in, x.text)
+		if lost := c.session.Lost(); lost != "" {
+			err = c.loseVariables(x, lost)
+			c.session.Keep(ctx)
+			return nil, err
+		}
+		if err == nil {
+			x.attempts++
+			if x.attempts > 1 {
+				c.cluster.retried.Add(1)
+			}
+			return c.session.Backend(), nil
+		}
+		if err = c.connectFault(ctx, x, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// answerHeld reports whether the answer to a question about the last statement is on the
+// session's lease.
+func (c *conn) answerHeld(ctx context.Context, x *exchange) bool {
+	held := c.session.Hold(ctx, x.text) && !c.session.Instance().Retired()
+	switch {
+	case c.blank, c.silent && !x.facts.AsksWarnings(), x.facts.AsksFoundRows() && !c.session.Found():
+		return false
+	case held:
+		return c.session.Answered() || !x.facts.AsksWarnings()
+	case x.facts.AsksWarnings() && !c.session.HasAnswered():
+		x.clear = true // there is none yet, and nobody else's may show
+		return true
+	}
+	return false
+}
+
+// boundBackend returns the backend that holds the session's transaction or pins,
+// unless it is gone or its instance has lost its role. It returns nothing if nothing
+// was lost with it.
+func (c *conn) boundBackend(x *exchange) (*backend.Backend, error) {
+	b := c.session.Backend()
+	x.in = c.session.Instance()
+	x.attempts++
+	if x.in.Lost() || b.IsCut() || !b.IsValid() {
+		return nil, c.loseBound(x, failover.NotExecuted, nil)
+	}
+	return b, nil
+}
+
+// wait lets the statement wait at the gate for a version of the snapshot after
+// the one that it saw.
+func (c *conn) wait(ctx context.Context, x *exchange, version uint64) error {
+	if failover.IsWithoutRetry(ctx) {
+		return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
+	}
+	x.startClock()
+	err := c.cluster.gate.Wait(ctx, writerTarget, version, time.Until(c.limit(x)))
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return err
+	default:
+		return c.failure(x, err, failover.NotExecuted)
+	}
+}
+
+// startClock begins the count of fpFailoverTimeout, at a statement's first fault.
+func (x *exchange) startClock() {
+	if x.since.IsZero() {
+		x.since = time.Now()
+	}
+}
+
+// limit is the end of fpFailoverTimeout.
+func (c *conn) limit(x *exchange) time.Time {
+	limit := c.cluster.cfg.FailoverTimeout
+	if limit <= 0 {
+		limit = unbounded
+	}
+	return x.since.Add(limit)
+}
+
+// unbounded stands for "no limit but the context's".
+const unbounded = 10 * 365 * 24 * time.Hour
+
+// failure makes the error that the application gets, with all that is known.
+func (c *conn) failure(x *exchange, kind error, outcome failover.Outcome) *failover.Error {
+	e := failover.New(kind, outcome, x.cause)
+	e.Attempts = x.attempts
+	if x.in != nil {
+		e.Instance, e.Epoch = x.in.ID, x.in.Epoch()
+	}
+	if !x.since.IsZero() {
+		e.Elapsed = time.Since(x.since)
+	}
+	return e
+}
