@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -209,7 +210,6 @@ func (c *connection) bring(ctx context.Context, want *State, schema string) erro
 	if err := c.use(ctx, want.Schema(), schema); err != nil {
 		return err
 	}
-	c.state = c.state.WithSchema(want.Schema())
 	first, then, err := c.assignments(want)
 	if err != nil {
 		return err
@@ -231,18 +231,19 @@ func (c *connection) bring(ctx context.Context, want *State, schema string) erro
 	return nil
 }
 
-// use makes name the default schema, the configuration's for "".
+// use makes name the default schema, the configuration's for "", and notes it.
 func (c *connection) use(ctx context.Context, name, configured string) error {
 	if c.state.Schema() == name {
 		return nil
 	}
-	if name == "" {
-		name = configured
-	}
-	if name == "" {
+	if configured = cmp.Or(name, configured); configured == "" {
 		return errUnrestorable
 	}
-	return c.run(ctx, "USE `"+strings.ReplaceAll(name, "`", "``")+"`")
+	if err := c.run(ctx, "USE `"+strings.ReplaceAll(configured, "`", "``")+"`"); err != nil {
+		return err
+	}
+	c.state = c.state.WithSchema(name)
+	return nil
 }
 
 // assignments returns what SET has to do, in one list or, if it must be, in two.
