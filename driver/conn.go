@@ -33,10 +33,18 @@ type conn struct {
 	// stateLost is the error for the next statement of a session that lost its pins.
 	stateLost error
 	closed    bool
-	// assumed: a transaction may be open, the server has not said.
-	assumed bool
 	// hungUp: the program has asked the server to, by COMMIT RELEASE.
 	hungUp bool
+	memory
+	rows rows // of the statement that is open, if one is
+	open *tx  // the transaction begun last
+}
+
+// memory is what the session knows of its statements so far and pool.Session does not. A
+// session that is to be a new one gets a new one as a whole.
+type memory struct {
+	// assumed: a transaction may be open, the server has not said.
+	assumed bool
 	// blank: the last statement was only prepared, here or earlier: it left no answers.
 	blank bool
 	// stale: and earlier indeed, so the server still has the warnings of its predecessor.
@@ -45,14 +53,12 @@ type conn struct {
 	readsOnly bool
 	// silent: the last statement left ROW_COUNT() what it was, perhaps another session's.
 	silent bool
+	// unsure: a statement that succeeded has used oneShot up, if its tables are transactional.
+	unsure bool
 	// oneShot holds the SET TRANSACTIONs for the transaction to come, with a NUL behind each.
 	oneShot string
-	// unsure: a statement that succeeded has used them up, if its tables are transactional.
-	unsure bool
 	// mode is how the server reads the session's quotes.
 	mode sqlscan.Mode
-	rows rows // of the statement that is open, if one is
-	open *tx  // the transaction begun last
 }
 
 var (
@@ -68,8 +74,10 @@ var (
 )
 
 func newConn(cl *cluster) *conn {
-	return &conn{cluster: cl, mode: sqlscan.AnyMode | cl.charset, rows: rows{inner: closedRows{}, failed: true}}
+	return &conn{cluster: cl, memory: newMemory(cl), rows: rows{inner: closedRows{}, failed: true}}
 }
+
+func newMemory(cl *cluster) memory { return memory{mode: sqlscan.AnyMode | cl.charset} }
 
 // QueryContext executes a statement for its rows. Arguments go through a prepared
 // statement of the backend, unless interpolateParams is on.
@@ -173,8 +181,7 @@ func (c *conn) IsValid() bool {
 	}
 	if c.cluster.cfg.SessionReset {
 		c.session.Reset()
-		c.oneShot, c.unsure, c.assumed, c.mode = "", false, false, sqlscan.AnyMode|c.cluster.charset
-		c.readsOnly, c.blank, c.stale, c.silent = false, false, false, false
+		c.memory = newMemory(c.cluster)
 		return true
 	}
 	c.rest()
