@@ -212,6 +212,7 @@ func (c *conn) clarify(b *backend.Backend) {
 	}
 	if c.unsure && !c.session.InTx() {
 		if _, err := b.ExecContext(ctx, "COMMIT", nil); err == nil {
+			c.session.SetOnce(false)
 			c.consume()
 		}
 	}

@@ -17,13 +17,13 @@ func (c *conn) consumed(x *exchange, err error) {
 	kind := x.facts.Kind
 	switch {
 	case err == nil && (s.Backend().InTransaction() || kind == sqlscan.Begin || kind == sqlscan.Commit || kind == sqlscan.Rollback):
+		s.SetOnce(false)
 		c.consume()
 	case x.only, failover.Unparsed(err), kind == sqlscan.Set, kind == sqlscan.Use, kind == sqlscan.Savepoint,
 		kind == sqlscan.Read && !x.facts.ReadsTable() && !x.facts.Opaque():
 	case err == nil && !x.facts.Opaque() && !noTable.MatchString(x.text):
 		// If the tables' engine has no transactions it is still pending: SetOnce keeps it from others.
-		c.oneShot, c.unsure = "", false
-		s.Unpin(sqlscan.EffectNextTransaction, "")
+		c.consume()
 	default:
 		c.unsure = err == nil && !x.facts.Opaque()
 		if c.oneShot != "" {
@@ -36,9 +36,9 @@ func (c *conn) consumed(x *exchange, err error) {
 // noTable finds what a statement may read from that is no table of a transactional engine.
 var noTable = regexp.MustCompile(`(?i)\b(from|join)\s*\(|_schema\b|\bdual\b`)
 
-// consume ends SET TRANSACTIONs: what comes after is not concerned.
+// consume ends SET TRANSACTIONs: what comes after is not concerned. Who is sure of it says
+// SetOnce(false), too.
 func (c *conn) consume() {
 	c.oneShot, c.unsure = "", false
-	c.session.SetOnce(false)
 	c.session.Unpin(sqlscan.EffectNextTransaction, "")
 }
