@@ -378,6 +378,7 @@ func TestPins(t *testing.T) {
 			{name: "user variable with a date", do: "SET @x = DATE '2020-01-01'"},
 			{name: "insert_id", do: "SET insert_id = 77", pins: variable, left: variable},
 			{name: "sql_auto_is_null after an insert", do: "INSERT INTO n VALUES (); SELECT 1; SET sql_auto_is_null = 1", pins: variable, left: variable, end: "SELECT * FROM n WHERE id IS NULL", setup: []string{"CREATE TABLE n (id INT AUTO_INCREMENT PRIMARY KEY)"}, drop: "DROP TABLE IF EXISTS n"},
+			{name: "sql_auto_is_null off, where a default collation is the session's own", do: "SET default_collation_for_utf8mb4 = utf8mb4_general_ci; SET sql_auto_is_null = 0", only: "mysql"},
 			{name: "rand_seed1", do: "SET rand_seed1 = 5", pins: variable, left: variable},
 			{name: "names after a string variable, which would be read anew", do: "SET @x = 'a', NAMES latin1"},
 

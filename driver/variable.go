@@ -30,10 +30,10 @@ func (c *conn) settings(change sqlscan.Change) []pool.Setting {
 	if change.Effect != sqlscan.EffectVariable || name == "" || slices.Contains(unmovable, name) {
 		return nil
 	}
-	if c.ownDefaults() {
-		source = "" // the same text means something else in other sessions
-	}
 	group := func(names ...string) []pool.Setting {
+		if c.ownDefaults() {
+			source = "" // the same text means something else in other sessions
+		}
 		set := make([]pool.Setting, len(names))
 		for i, n := range names {
 			set[i] = pool.Setting{Name: n}
