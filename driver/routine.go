@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/failoverproxy/failoverproxy/internal/backend"
 	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
@@ -102,19 +100,14 @@ func routinesWith(text *regexp.Regexp, bodies map[string]string) (names []string
 
 // mentions reports whether the text has the name as a word of its own.
 func mentions(text, name string) bool {
-	letter := func(r rune) bool {
-		return r == '_' || r == '$' || r >= 0x80 || unicode.IsLetter(r) || unicode.IsDigit(r)
-	}
 	for from := 0; ; {
 		i := strings.Index(text[from:], name)
 		if i < 0 {
 			return false
 		}
-		from += i
-		before, _ := utf8.DecodeLastRuneInString(text[:from])
-		from += len(name)
-		after, _ := utf8.DecodeRuneInString(text[from:])
-		if (from == len(name) || !letter(before)) && (from == len(text) || !letter(after)) {
+		start := from + i
+		from = start + len(name)
+		if (start == 0 || !sqlscan.IsWord(text[start-1])) && (from == len(text) || !sqlscan.IsWord(text[from])) {
 			return true
 		}
 	}

@@ -55,9 +55,9 @@ func (l *lexer) next() token {
 		return l.quoted(quotedToken, '`', false)
 	case c == '@':
 		return l.variable()
-	case isWord(c) && (!isDigit(c) || start > 0 && l.member == start):
+	case IsWord(c) && (!isDigit(c) || start > 0 && l.member == start):
 		return l.identifier(wordToken, false)
-	case c == '.' && isWord(l.at(1)) && start > 0 && l.name == start:
+	case c == '.' && IsWord(l.at(1)) && start > 0 && l.name == start:
 		l.member = start + 1
 	case isDigit(c), c == '.' && isDigit(l.at(1)):
 		return l.number()
@@ -145,7 +145,7 @@ func (l *lexer) comment() bool {
 		if digits >= 5 { // fewer are no version
 			head += min(digits, 6)
 		}
-		if digits >= 6 && (isWord(l.at(head)) || l.at(head) == '.') {
+		if digits >= 6 && (IsWord(l.at(head)) || l.at(head) == '.') {
 			return false // MySQL 5.7 takes five digits, and the sixth for the text
 		}
 		h := l.text[l.pos : l.pos+head]
@@ -247,10 +247,10 @@ func (l *lexer) part(kind tokenKind, start int, t token) token {
 // behind it; in texts that people write, nothing does.
 func (l *lexer) identifier(kind tokenKind, dots bool) token {
 	start := l.pos
-	for l.pos < len(l.text) && (isWord(l.text[l.pos]) || dots && l.text[l.pos] == '.') {
+	for l.pos < len(l.text) && (IsWord(l.text[l.pos]) || dots && l.text[l.pos] == '.') {
 		if l.text[l.pos] == 0xA0 {
 			switch c := l.at(1); {
-			case c < 0x80 && isWord(c), c == '.' && isDigit(l.at(2)):
+			case c < 0x80 && IsWord(c), c == '.' && isDigit(l.at(2)):
 				kind = badToken
 			}
 		}
@@ -273,7 +273,7 @@ func (l *lexer) number() token {
 			return token{badToken, start, l.pos} // no token of any server
 		}
 	case l.exponent():
-	case isWord(l.at(0)):
+	case IsWord(l.at(0)):
 		t := l.identifier(numberToken, false)
 		return token{t.kind, start, l.pos}
 	}
@@ -306,9 +306,9 @@ func (l *lexer) exponent() bool {
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// isWord reports the characters of unquoted identifiers (MySQL manual, "Schema Object
-// Names"): letters, digits, $, _ and everything beyond ASCII.
-func isWord(c byte) bool {
+// IsWord reports whether a byte belongs to a character of unquoted identifiers (MySQL manual,
+// "Schema Object Names"): letters, digits, $, _ and everything beyond ASCII, in UTF-8.
+func IsWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || isDigit(c) || c == '_' || c == '$' || c >= 0x80
 }
 

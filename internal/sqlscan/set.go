@@ -93,7 +93,7 @@ func (s *scanner) client(charset token) Effects {
 		}
 	}
 	for i := range len(name) {
-		if !isWord(name[i]) { // an escape
+		if !IsWord(name[i]) { // an escape
 			return EffectUnknown
 		}
 	}
