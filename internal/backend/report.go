@@ -74,10 +74,14 @@ const (
 // not, or by itself (MySQL manual, "session_track_state_change"). It is not known if the packet
 // cannot be found any more: at the end of rows, or under compression.
 func (b *Backend) Reported() (state, known bool) {
+	packet := b.reader.lastOK()
+	if len(packet) == 0 {
+		return true, false
+	}
 	// OK, affected rows, last insert id, status, warnings, info, session state information.
-	_, rest, ok := number(b.reader.lastOK(), 1)
+	_, rest, ok := number(packet[1:])
 	if ok {
-		_, rest, ok = number(rest, 0)
+		_, rest, ok = number(rest)
 	}
 	if !ok || len(rest) < 4 || Status(binary.LittleEndian.Uint16(rest)) != b.Status() {
 		return true, false
@@ -100,12 +104,11 @@ func (b *Backend) Reported() (state, known bool) {
 	return state, true
 }
 
-// number reads a length-encoded number that begins at from (MySQL internals, "Integer Types").
-func number(p []byte, from int) (n uint64, rest []byte, ok bool) {
-	if len(p) <= from {
+// number reads a length-encoded number (MySQL internals, "Integer Types").
+func number(p []byte) (n uint64, rest []byte, ok bool) {
+	if len(p) == 0 {
 		return 0, nil, false
 	}
-	p = p[from:]
 	size := 0
 	switch first := p[0]; first {
 	case 0xfb, 0xff:
@@ -130,7 +133,7 @@ func number(p []byte, from int) (n uint64, rest []byte, ok bool) {
 
 // text reads a length-encoded string.
 func text(p []byte) (s, rest []byte, ok bool) {
-	n, rest, ok := number(p, 0)
+	n, rest, ok := number(p)
 	if !ok || n > uint64(len(rest)) {
 		return nil, nil, false
 	}
