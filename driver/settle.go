@@ -39,22 +39,7 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	before := c.session.InTx()
 	c.session.SetInTx(c.inTx || assumed || b.InTransaction())
 	c.assumed = assumed
-	// MySQL reports the begin and the end of a transaction, too: where it does not say what it
-	// reports, one that is seen explains it.
-	turned := before != c.session.InTx() && x.facts.Effects == 0
-	// Servers go to the default schema of a prepared statement and back, and report that.
-	went := x.stmt != nil && x.stmt.state.Schema() != c.session.State().Schema()
-	changed := x.changed
-	if !changed && current && !x.only && b.Changed() && !b.Unreported() && !went {
-		state, known := b.Reported()
-		changed = state && (known || !turned)
-	}
-	if current && !x.only && (b.Changed() || !x.rows) {
-		b.Settled() // a result's end may have kept it back
-	}
-	if went && !current {
-		b.Withhold()
-	}
+	changed := c.reported(x, current, before != c.session.InTx())
 	if changed || !x.facts.Plain() || x.unseen() {
 		c.learn(x, err, changed)
 	}
@@ -69,6 +54,29 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	}
 	c.session.Keep(ctx)
 	return stopped
+}
+
+// reported reports whether the server has said that the statement changed the session's
+// state. current says that the server's flags are the statement's, turned that a transaction
+// has begun or ended.
+func (c *conn) reported(x *exchange, current, turned bool) bool {
+	b := c.session.Backend()
+	changed := x.changed
+	// Servers go to the default schema of a prepared statement and back, and report that.
+	went := x.stmt != nil && x.stmt.state.Schema() != c.session.State().Schema()
+	if !changed && current && !x.only && b.Changed() && !b.Unreported() && !went {
+		// MySQL reports the begin and the end of a transaction, too: where it does not say what
+		// it reports, one that is seen explains it.
+		state, known := b.Reported()
+		changed = state && (known || !turned || x.facts.Effects != 0)
+	}
+	if current && !x.only && (b.Changed() || !x.rows) {
+		b.Settled() // a result's end may have kept it back
+	}
+	if went && !current {
+		b.Withhold()
+	}
+	return changed
 }
 
 // answered notes which questions about its last statement the session's backend can answer
