@@ -61,13 +61,10 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 	}
 	if c.session.Bound() {
 		b, err := c.boundBackend(x)
-		if b != nil && x.facts.AsksFoundRows() && !c.session.Found() {
+		if b != nil && !c.answers(x) {
 			return nil, ErrAnswerGone
 		}
 		if b != nil && x.facts.AsksWarnings() {
-			if !c.session.Answered() {
-				return nil, ErrAnswerGone
-			}
 			x.clear = c.stale && !b.MariaDB() // where preparing leaves warnings alone
 		}
 		if b != nil || err != nil {
@@ -111,15 +108,21 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 func (c *conn) answerHeld(ctx context.Context, x *exchange) bool {
 	held := c.session.Hold(ctx, x.text) && !c.session.Instance().Retired()
 	switch {
-	case c.blank, c.silent && !x.facts.AsksWarnings(), x.facts.AsksFoundRows() && !c.session.Found():
+	case c.blank, c.silent && !x.facts.AsksWarnings():
 		return false
 	case held:
-		return c.session.Answered() || !x.facts.AsksWarnings()
-	case x.facts.AsksWarnings() && !c.session.HasAnswered():
+		return c.answers(x)
+	case x.facts.AsksWarnings() && !x.facts.AsksFoundRows() && !c.session.HasAnswered():
 		x.clear = true // there is none yet, and nobody else's may show
 		return true
 	}
 	return false
+}
+
+// answers reports whether the session's backend has the FOUND_ROWS() and the warnings, if the
+// statement asks for them, of the session and not of another one's statement.
+func (c *conn) answers(x *exchange) bool {
+	return (c.session.Found() || !x.facts.AsksFoundRows()) && (c.session.Answered() || !x.facts.AsksWarnings())
 }
 
 // boundBackend returns the backend that holds the session's transaction or pins,
