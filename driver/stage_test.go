@@ -104,7 +104,12 @@ func (st *stage) runs(mark string) int {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+	within(t, 5*time.Second, what, condition)
+}
+
+func within(t *testing.T, limit time.Duration, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("never: %s", what)
 			return

@@ -156,12 +156,7 @@ func (w *world) bound(s *pinStage, c *client, do string, open bool, pins string)
 	}
 	c.close()
 	s.pressure()
-	for deadline := time.Now().Add(2 * time.Second); w.innerTransactions() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.Error("the session is closed, its transaction is open")
-			break
-		}
-	}
+	within(w.T, 2*time.Second, "the transaction of a closed session ends", func() bool { return w.innerTransactions() == 0 })
 }
 
 // foreign checks that no other session meets an open transaction.
