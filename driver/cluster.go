@@ -28,6 +28,7 @@ type cluster struct {
 	monitor   *topology.Monitor
 	pool      *pool.Pool
 	gate      *failover.Gate
+	incidents *failover.Recorder
 	facts     *sqlscan.Cache
 	charset   sqlscan.Mode // what the configuration's character set adds to the way of reading
 	telemetry *telemetry
@@ -70,6 +71,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	if cl.telemetry, err = newTelemetry(cl, o); err != nil {
 		return nil, err
 	}
+	cl.incidents = failover.NewRecorder(cl.log, cl.incidentEnded)
 	cl.monitor, err = topology.NewMonitor(topology.Config{
 		Provider: cfg.Topology, Seeds: cfg.Hosts, InstanceHost: cfg.InstanceHost,
 		Dial: func(ctx context.Context, addr string) (topology.Conn, error) {
@@ -81,7 +83,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 		},
 		Explain:  failover.Explain,
 		Interval: cfg.ProbeInterval, IntervalFast: cfg.ProbeIntervalFast, Timeout: cfg.ProbeTimeout,
-		Hooks:  topology.Hooks{SnapshotChanged: cl.snapshotChanged},
+		Hooks:  topology.Hooks{SnapshotChanged: cl.snapshotChanged, Probed: cl.incidents.Probed},
 		Logger: cl.log,
 	})
 	if err != nil {
@@ -126,9 +128,18 @@ func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topolog
 	}
 	cl.pool.Apply(new.Epoch, members)
 	cl.gate.Open(new.Version, new.Writer() != nil, reader)
+	cl.incidents.SnapshotChanged(old, new, events)
 	cl.telemetry.snapshotChanged(old, new, events)
 	if f := cl.hooks.SnapshotChanged; f != nil {
 		f(old, new, events)
+	}
+}
+
+// incidentEnded tells of an incident that is over.
+func (cl *cluster) incidentEnded(i failover.Incident) {
+	cl.telemetry.incidentEnded(i)
+	if f := cl.hooks.IncidentEnded; f != nil {
+		f(i)
 	}
 }
 
@@ -216,7 +227,7 @@ var writerRole = topology.Writer.String()
 func (cl *cluster) stats() Stats {
 	return Stats{
 		Pool: cl.pool.Stats(), Gate: cl.gate.Counters(), MonitorConnections: cl.monitor.Connections(),
-		Cancels: cl.canceler.stats(),
+		Cancels: cl.canceler.stats(), Incidents: cl.incidents.Incidents(),
 		Statements: StatementStats{
 			Retried: cl.retried.Load(), OutcomeUnknown: cl.outcomeUnknown.Load(),
 			TransactionLost: cl.transactionLost.Load(), StateLost: cl.stateLost.Load(),
@@ -229,6 +240,7 @@ func (cl *cluster) close(ctx context.Context, force bool) error {
 	cl.gate.Close()
 	cl.canceler.close()
 	cl.monitor.Close()
+	cl.incidents.Close()
 	err := cl.pool.Close(ctx, force)
 	return errors.Join(err, cl.telemetry.close())
 }

@@ -135,18 +135,24 @@ func (c *conn) Ping(ctx context.Context) error {
 		return err
 	}
 	x.again = true
+	err := c.ping(ctx, &x)
+	c.finish(&x, err)
+	return err
+}
+
+func (c *conn) ping(ctx context.Context, x *exchange) error {
 	for {
-		b, inner, err := c.backend(ctx, &x)
+		b, inner, err := c.backend(ctx, x)
 		if err != nil {
 			return err
 		}
 		if err = b.Ping(inner); err == nil {
-			if c.settle(ctx, &x, nil) {
+			if c.settle(ctx, x, nil) {
 				return ctx.Err()
 			}
 			return nil
 		}
-		if err = c.fault(ctx, &x, err); err != nil {
+		if err = c.fault(ctx, x, err); err != nil {
 			return err
 		}
 	}
@@ -252,6 +258,7 @@ func (c *conn) Raw(f func(inner any) error) error {
 		return err
 	}
 	b, _, err := c.backend(ctx, &x)
+	c.finish(&x, err)
 	if err != nil {
 		return err
 	}

@@ -85,6 +85,8 @@ type Stats struct {
 	Gate failover.GateCounters
 	// Statements counts what faults did to statements.
 	Statements StatementStats
+	// Incidents are the last failovers, up to 16 and the one that goes on, oldest first.
+	Incidents []failover.Incident
 	// Cancels counts statements that were stopped because their context had ended.
 	Cancels CancelStats
 	// MonitorConnections is how many connections the monitor has open: 1 but for

@@ -44,6 +44,7 @@ type exchange struct {
 	since    time.Time      // of the first fault
 	pause    failover.Pause
 	cause    error // of the last fault
+	repeated bool  // executed again though it may have been executed before
 }
 
 // query executes x for its rows, as often as it takes.
@@ -51,7 +52,7 @@ func (c *conn) query(ctx context.Context, x *exchange) (driver.Rows, error) {
 	ctx, o := c.cluster.telemetry.observe(ctx)
 	x.rows = true
 	inner, err := c.innerRows(ctx, x)
-	c.cluster.telemetry.done(ctx, o, x.text, x, err)
+	c.done(ctx, o, x.text, x, err)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func (x *exchange) note(b *backend.Backend) {
 func (c *conn) exec(ctx context.Context, x *exchange) (driver.Result, error) {
 	ctx, o := c.cluster.telemetry.observe(ctx)
 	result, err := c.innerResult(ctx, x)
-	c.cluster.telemetry.done(ctx, o, x.text, x, err)
+	c.done(ctx, o, x.text, x, err)
 	return result, err
 }
 

@@ -35,7 +35,7 @@ func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err 
 		return ctx.Err()
 	}
 	c.suspect(v.Class)
-	x.startClock()
+	c.startClock(x)
 	x.cause = err
 	if c.session.Bound() {
 		return c.loseBound(x, v.Outcome, err)
@@ -63,6 +63,7 @@ func (c *conn) retry(ctx context.Context, x *exchange, v failover.Verdict) error
 	if v.Outcome != failover.NotExecuted && x.faulted == x.in && x.attempts > maxExecutions {
 		return c.failure(x, failover.ErrUnavailable, v.Outcome)
 	}
+	x.repeated = x.repeated || v.Outcome != failover.NotExecuted
 	return c.next(ctx, x, v.Class)
 }
 
@@ -88,7 +89,7 @@ func (c *conn) next(ctx context.Context, x *exchange, class failover.Class) erro
 // connectFault is fault for an attempt that got no backend.
 func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 	if errors.Is(err, pool.ErrRetired) {
-		x.startClock()
+		c.startClock(x)
 		if failover.IsWithoutRetry(ctx) {
 			return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
 		}
@@ -104,7 +105,7 @@ func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 	if v.Class == failover.ClassStatement && !errors.Is(err, topology.ErrIdentity) {
 		return err // credentials, an unknown database: waiting does not help
 	}
-	x.startClock()
+	c.startClock(x)
 	x.cause = err
 	if failover.IsWithoutRetry(ctx) {
 		return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)

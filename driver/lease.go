@@ -144,7 +144,7 @@ func (c *conn) wait(ctx context.Context, x *exchange, version uint64) error {
 	if failover.IsWithoutRetry(ctx) {
 		return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
 	}
-	x.startClock()
+	c.startClock(x)
 	err := c.cluster.gate.Wait(ctx, writerTarget, version, time.Until(c.limit(x)))
 	switch {
 	case err == nil:
@@ -157,9 +157,10 @@ func (c *conn) wait(ctx context.Context, x *exchange, version uint64) error {
 }
 
 // startClock begins the count of fpFailoverTimeout, at a statement's first fault.
-func (x *exchange) startClock() {
+func (c *conn) startClock(x *exchange) {
 	if x.since.IsZero() {
 		x.since = time.Now()
+		c.cluster.incidents.Enter()
 	}
 }
 

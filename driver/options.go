@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/topology"
 )
 
@@ -30,6 +31,10 @@ type Hooks struct {
 	// SnapshotChanged is called after the cluster's snapshot changed. old is nil the
 	// first time.
 	SnapshotChanged func(old, new *topology.Snapshot, events []topology.Event)
+	// IncidentEnded is called when a failover is over, or a suspicion that came to
+	// nothing: there was a writer to use for a second, and the statements that had
+	// waited for it were answered. It may be called while SnapshotChanged is.
+	IncidentEnded func(failover.Incident)
 }
 
 // WithLogger sets the logger. Default: slog.Default() as of the time of the message.

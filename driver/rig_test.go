@@ -38,6 +38,11 @@ const (
 // added to the DSN.
 func bubble(t *testing.T, params string, test func(r *rig)) {
 	t.Helper()
+	bubbleWith(t, params, []Option{WithLogger(slog.New(slog.DiscardHandler))}, test)
+}
+
+func bubbleWith(t *testing.T, params string, opts []Option, test func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		script := fakemysql.NewScript()
 		numbers := func(n ...int64) fakemysql.Result {
@@ -65,7 +70,7 @@ func bubble(t *testing.T, params string, test func(r *rig)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := NewConnector(cfg, WithDialer(sim.DialContext), WithLogger(slog.New(slog.DiscardHandler)))
+		c, err := NewConnector(cfg, append(opts, WithDialer(sim.DialContext))...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,6 +86,7 @@ func (r *rows) fault(err error, next func() error) error {
 	r.x.final = r.delivered || next == nil || !r.repeatable()
 	if err = c.decide(r.ctx, &r.x, v, err); err != nil {
 		r.failed = true
+		c.finish(&r.x, err)
 		return err
 	}
 	return r.again(next)
@@ -94,6 +95,7 @@ func (r *rows) fault(err error, next func() error) error {
 // again executes the statement anew and goes on with its first row.
 func (r *rows) again(next func() error) error {
 	inner, err := r.conn.innerRows(r.ctx, &r.x)
+	r.conn.finish(&r.x, err)
 	if err != nil {
 		r.failed = true
 		return err
@@ -140,7 +142,9 @@ func (r *rows) Close() error {
 		return nil
 	}
 	r.x.final = true
-	return c.fault(r.ctx, &r.x, err)
+	err = c.fault(r.ctx, &r.x, err)
+	c.finish(&r.x, err)
+	return err
 }
 
 // clear lets go of what an idle session needs no more. Closed rows are failed ones: there

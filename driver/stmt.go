@@ -39,20 +39,29 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, er
 	if err := c.admit(&x); err != nil {
 		return nil, err
 	}
+	st, err := c.prepare(ctx, &x)
+	c.finish(&x, err)
+	if err != nil {
+		return nil, err
+	}
+	return st, nil
+}
+
+func (c *conn) prepare(ctx context.Context, x *exchange) (*stmt, error) {
 	for {
-		b, inner, err := c.backend(ctx, &x)
+		b, inner, err := c.backend(ctx, x)
 		if err != nil {
 			return nil, err
 		}
 		prepared, err := x.prepareOn(inner, b)
 		if err == nil {
-			st := &stmt{conn: c, text: text, inputs: prepared.NumInput(), state: c.session.State()}
-			if c.settle(ctx, &x, nil) {
+			st := &stmt{conn: c, text: x.text, inputs: prepared.NumInput(), state: c.session.State()}
+			if c.settle(ctx, x, nil) {
 				return nil, ctx.Err()
 			}
 			return st, nil
 		}
-		if err = c.fault(ctx, &x, err); err != nil {
+		if err = c.fault(ctx, x, err); err != nil {
 			return nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/topology"
 )
 
@@ -24,6 +25,7 @@ type telemetry struct {
 	tracer        trace.Tracer            // nil = no spans
 	duration      metric.Float64Histogram // of statements, seconds
 	writerChanges metric.Int64Counter
+	outage        metric.Float64Histogram // of incidents, seconds
 	registration  metric.Registration
 	database      string
 }
@@ -40,6 +42,7 @@ func newTelemetry(cl *cluster, o options) (*telemetry, error) {
 	i := instruments{meter: provider.Meter(scope)}
 	t.duration = i.histogram("db.client.operation.duration", "s", "Duration of statements, waits and retries included.")
 	t.writerChanges = i.counter("failoverproxy.writer.changes", "{change}", "Writers that took over from another.")
+	t.outage = i.histogram("failoverproxy.incident.outage", "s", "For how long there was no writer to use.")
 	observe := i.observables(cl)
 	if i.err != nil {
 		return nil, i.err
@@ -58,6 +61,11 @@ func (t *telemetry) snapshotChanged(old, new *topology.Snapshot, _ []topology.Ev
 	if before, after := old.LastWriter(), new.LastWriter(); before != "" && after != "" && before != after {
 		t.writerChanges.Add(context.Background(), 1)
 	}
+}
+
+func (t *telemetry) incidentEnded(i failover.Incident) {
+	t.outage.Record(context.Background(), i.Outage().Seconds(), metric.WithAttributes(
+		attribute.Bool("failoverproxy.writer.changed", i.New != "")))
 }
 
 // instruments makes instruments and remembers the first error.

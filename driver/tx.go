@@ -32,7 +32,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	}
 	ctx, o := c.cluster.telemetry.observe(ctx)
 	t, err := c.beginTx(ctx, &x, opts)
-	c.cluster.telemetry.done(ctx, o, "BEGIN", &x, err)
+	c.done(ctx, o, "BEGIN", &x, err)
 	return t, err
 }
 
@@ -121,7 +121,7 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 			c.settle(ctx, &x, nil)
 		}
 	}
-	c.cluster.telemetry.done(ctx, o, x.text, &x, err)
+	c.done(ctx, o, x.text, &x, err)
 	return err
 }
 

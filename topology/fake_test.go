@@ -399,7 +399,7 @@ func bubble(t *testing.T, c *cluster, cfg Config, f func(t *testing.T, w *watche
 			}
 			last = new
 			w.mu.Lock()
-			w.changes = append(w.changes, change{old, new, events})
+			w.changes = append(w.changes, change{old: old, new: new, events: events})
 			w.mu.Unlock()
 		}
 		cfg.Logger = slog.New(slog.NewTextHandler(w, nil))

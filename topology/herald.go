@@ -10,6 +10,7 @@ import (
 type change struct {
 	old, new *Snapshot
 	events   []Event
+	probe    *Probe // instead
 }
 
 func (m *Monitor) tellLocked(c change) {
@@ -26,6 +27,16 @@ func (m *Monitor) warn(e Event) {
 	defer m.mu.Unlock()
 	s := m.snapshot.Load()
 	m.tellLocked(change{old: s, new: s, events: []Event{e}})
+}
+
+// probed tells the hook of a probe.
+func (m *Monitor) probed(p Probe) {
+	if m.cfg.Hooks.Probed == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tellLocked(change{probe: &p})
 }
 
 // herald tells the log and the hooks of changes as they come.
@@ -48,6 +59,10 @@ func (m *Monitor) tell() {
 	m.changes = nil
 	m.mu.Unlock()
 	for _, c := range changes {
+		if c.probe != nil {
+			m.cfg.Hooks.Probed(*c.probe)
+			continue
+		}
 		for _, e := range c.events {
 			m.log(e, c.new)
 		}
@@ -73,7 +88,7 @@ func (m *Monitor) log(e Event, s *Snapshot) {
 		attributes = append(attributes, slog.String("detail", e.Detail))
 	}
 	if e.Cause != nil {
-		attributes = append(attributes, slog.String("error", clean(e.Cause.Error(), 300)))
+		attributes = append(attributes, slog.String("error", Shown(e.Cause)))
 	}
 	m.cfg.Logger.LogAttrs(m.ctx, level, "failoverproxy: "+e.Kind.String(), attributes...)
 }
@@ -99,6 +114,11 @@ func clean(s string, limit int) string {
 	}
 	return s[:cut] + "…"
 }
+
+// Shown is an error's text fit for a log: one line, not too long.
+func Shown(err error) string { return clean(err.Error(), shownError) }
+
+const shownError = 300
 
 // shownAddr is what a caller named, fit for an error.
 func shownAddr(s string) string { return clean(s, 80) }

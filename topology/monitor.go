@@ -52,6 +52,18 @@ type Hooks struct {
 	// new are the same. old is nil the first time. There may be no events, when only a
 	// lag has changed, say. The snapshot is in force before its hook is called.
 	SnapshotChanged func(old, new *Snapshot, events []Event)
+	// Probed is called for every probe of the monitor's own that was answered or that
+	// failed, before the change that it leads to.
+	Probed func(Probe)
+}
+
+// Probe is a question to an instance and what came of it.
+type Probe struct {
+	Instance string        // that was asked, or that answered at a seed's address; "" if nobody knows
+	Addr     string        // where it was asked
+	Took     time.Duration // of the last attempt, its dialling included
+	Role     Role          // what it says of itself; only if Err is nil
+	Err      error         // why there is no answer, or none that helps
 }
 
 // Monitor keeps a cluster's [Snapshot] true. It is safe for concurrent use. Nothing

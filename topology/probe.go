@@ -1,8 +1,10 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"time"
 )
 
 // link is a connection of the monitor to one address. Nil is a valid link: none.
@@ -54,6 +56,7 @@ type attempt struct {
 	link   *link  // to be used if there is one; afterwards the one to be used next
 	asked  string // address of the connection that was asked over last
 	ticket uint64 // drawn when the last question began
+	took   time.Duration
 	report Report
 	err    error
 }
@@ -75,6 +78,8 @@ func (a *attempt) ask(ctx context.Context, m *Monitor) {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel()
 	a.ticket = m.tickets.Add(1)
+	began := time.Now()
+	defer func() { a.took = time.Since(began) }()
 	if a.asked = a.addr; a.link == nil {
 		if a.link, a.err = m.dial(ctx, a.addr); a.err != nil {
 			return
@@ -94,4 +99,13 @@ func (a *attempt) observation() observation {
 		o.kind, o.cause = failed, a.err
 	}
 	return o
+}
+
+// probe is what hooks are told of it.
+func (a *attempt) probe() Probe {
+	p := Probe{Instance: a.id, Addr: a.asked, Took: a.took, Err: a.err}
+	if a.err == nil {
+		p.Instance, p.Role = cmp.Or(a.report.ID, a.id), a.report.Role
+	}
+	return p
 }

@@ -116,7 +116,7 @@ type Snapshot struct {
 
 // Writer returns the usable writer: it has the role and is up. Nil if there is none.
 func (s *Snapshot) Writer() *Instance {
-	if s == nil || s.writer < 0 || s.Instances[s.writer].State != StateUp {
+	if s == nil || s.writer < 0 || len(s.Instances) == 0 || s.Instances[s.writer].State != StateUp {
 		return nil
 	}
 	return &s.Instances[s.writer]

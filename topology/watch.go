@@ -218,6 +218,9 @@ func (w *watcher) launch(p place, a attempt, stale *link) {
 func (w *watcher) take(r result) {
 	slot := w.slot(r.place)
 	slot.cancel = nil
+	if !r.cancelled {
+		w.probed(r.probe())
+	}
 	switch {
 	case r.err == nil:
 		w.observe(r.observation())
