@@ -13,7 +13,7 @@ import (
 // Entered = Drained + TimedOut + Cancelled + Refused + Waiting.
 type GateCounters struct {
 	Entered   uint64 // statements that found no usable instance
-	Drained   uint64 // went on when an instance was usable again
+	Drained   uint64 // went on when an instance was usable again, or with what there was
 	TimedOut  uint64 // waited for fpFailoverTimeout
 	Cancelled uint64 // their context ended first
 	Refused   uint64 // turned away: the gate was full or closed
@@ -42,9 +42,22 @@ type Gate struct {
 const roles = int(topology.Reader) + 1
 
 type waiter struct {
-	role topology.Role
-	seen uint64
+	Need
 	done chan error // buffered; whoever removes the waiter from the queue sends
+}
+
+// Need is what a statement waits for.
+type Need struct {
+	// Role that the instance must have. topology.Unknown is either: a reader, or the writer
+	// for want of one.
+	Role topology.Role
+	// Seen is the version of the snapshot in which there was none.
+	Seen uint64
+	// Timeout is for how long the statement waits at most.
+	Timeout time.Duration
+	// Content is for how long it waits for better than what it could have already. It goes
+	// on then. 0 = it has nothing.
+	Content time.Duration
 }
 
 // NewGate makes a gate that lets size statements wait; 0 lets none wait.
@@ -52,11 +65,11 @@ func NewGate(size int) *Gate {
 	return &Gate{size: size}
 }
 
-// Wait waits until a version of the snapshot newer than seen has a usable
-// instance of the role, for timeout at most and never past ctx. It returns nil
-// when there is one, ctx's error, or [ErrGateTimeout], [ErrGateFull] or
-// [ErrClosed], bare.
-func (g *Gate) Wait(ctx context.Context, role topology.Role, seen uint64, timeout time.Duration) error {
+// Wait waits until a version of the snapshot newer than need.Seen has a usable
+// instance of the role, for need.Timeout at most and never past ctx. It returns nil
+// when there is one or the statement is content without, ctx's error, or
+// [ErrGateTimeout], [ErrGateFull] or [ErrClosed], bare.
+func (g *Gate) Wait(ctx context.Context, need Need) error {
 	g.mu.Lock()
 	g.counters.Entered++
 	switch {
@@ -64,7 +77,7 @@ func (g *Gate) Wait(ctx context.Context, role topology.Role, seen uint64, timeou
 		g.counters.Refused++
 		g.mu.Unlock()
 		return ErrClosed
-	case g.version > seen && g.open[role]:
+	case g.version > need.Seen && g.open[need.Role]:
 		g.counters.Drained++
 		g.mu.Unlock()
 		return nil
@@ -73,11 +86,15 @@ func (g *Gate) Wait(ctx context.Context, role topology.Role, seen uint64, timeou
 		g.mu.Unlock()
 		return ErrGateFull
 	}
-	w := &waiter{role: role, seen: seen, done: make(chan error, 1)}
+	w := &waiter{Need: need, done: make(chan error, 1)}
 	element := g.queue.PushBack(w)
 	g.mu.Unlock()
 
-	timer := time.NewTimer(timeout)
+	patience, counter, reason := need.Timeout, &g.counters.TimedOut, ErrGateTimeout
+	if need.Content > 0 && need.Content < patience {
+		patience, counter, reason = need.Content, &g.counters.Drained, nil
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case err := <-w.done:
@@ -85,7 +102,7 @@ func (g *Gate) Wait(ctx context.Context, role topology.Role, seen uint64, timeou
 	case <-ctx.Done():
 		return g.leave(element, w, ctx.Err(), &g.counters.Cancelled)
 	case <-timer.C:
-		return g.leave(element, w, ErrGateTimeout, &g.counters.TimedOut)
+		return g.leave(element, w, reason, counter)
 	}
 }
 
@@ -113,10 +130,10 @@ func (g *Gate) Open(version uint64, writer, reader bool) {
 		return
 	}
 	g.version = version
-	g.open = [roles]bool{topology.Writer: writer, topology.Reader: reader}
+	g.open = [roles]bool{topology.Writer: writer, topology.Reader: reader, topology.Unknown: writer || reader}
 	for e := g.queue.Front(); e != nil; {
 		next := e.Next()
-		if w := e.Value.(*waiter); g.open[w.role] && version > w.seen {
+		if w := e.Value.(*waiter); g.open[w.Role] && version > w.Seen {
 			g.queue.Remove(e)
 			g.counters.Drained++
 			w.done <- nil

@@ -31,7 +31,7 @@ func TestGate(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range 5 {
 				wg.Go(func() {
-					if err := g.Wait(t.Context(), w, 1, time.Hour); err != nil {
+					if err := g.Wait(t.Context(), Need{Role: w, Seen: 1, Timeout: time.Hour}); err != nil {
 						t.Error(err)
 					}
 					mu.Lock()
@@ -52,10 +52,10 @@ func TestGate(t *testing.T) {
 		"a version seen already does not open it": func(t *testing.T) {
 			g := NewGate(10)
 			g.Open(3, true, true)
-			if err := g.Wait(t.Context(), w, 3, time.Second); !errors.Is(err, ErrGateTimeout) {
+			if err := g.Wait(t.Context(), Need{Role: w, Seen: 3, Timeout: time.Second}); !errors.Is(err, ErrGateTimeout) {
 				t.Errorf("got %v, want a timeout", err)
 			}
-			if err := g.Wait(t.Context(), w, 2, time.Second); err != nil {
+			if err := g.Wait(t.Context(), Need{Role: w, Seen: 2, Timeout: time.Second}); err != nil {
 				t.Errorf("a later version is open already: %v", err)
 			}
 			balanced(t, g)
@@ -64,7 +64,7 @@ func TestGate(t *testing.T) {
 			g := NewGate(10)
 			g.Open(5, false, false)
 			g.Open(4, true, true)
-			if err := g.Wait(t.Context(), w, 1, time.Second); !errors.Is(err, ErrGateTimeout) {
+			if err := g.Wait(t.Context(), Need{Role: w, Seen: 1, Timeout: time.Second}); !errors.Is(err, ErrGateTimeout) {
 				t.Errorf("got %v, want a timeout", err)
 			}
 			balanced(t, g)
@@ -72,10 +72,10 @@ func TestGate(t *testing.T) {
 		"roles are apart": func(t *testing.T) {
 			g := NewGate(10)
 			g.Open(2, false, true)
-			if err := g.Wait(t.Context(), r, 1, time.Second); err != nil {
+			if err := g.Wait(t.Context(), Need{Role: r, Seen: 1, Timeout: time.Second}); err != nil {
 				t.Error(err)
 			}
-			if err := g.Wait(t.Context(), w, 1, time.Second); !errors.Is(err, ErrGateTimeout) {
+			if err := g.Wait(t.Context(), Need{Role: w, Seen: 1, Timeout: time.Second}); !errors.Is(err, ErrGateTimeout) {
 				t.Errorf("got %v, want a timeout", err)
 			}
 			balanced(t, g)
@@ -84,9 +84,9 @@ func TestGate(t *testing.T) {
 			g := NewGate(1)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
-			go func() { done <- g.Wait(ctx, w, 0, time.Hour) }()
+			go func() { done <- g.Wait(ctx, Need{Role: w, Seen: 0, Timeout: time.Hour}) }()
 			synctest.Wait()
-			if err := g.Wait(t.Context(), w, 0, time.Hour); !errors.Is(err, ErrGateFull) {
+			if err := g.Wait(t.Context(), Need{Role: w, Seen: 0, Timeout: time.Hour}); !errors.Is(err, ErrGateFull) {
 				t.Errorf("got %v, want ErrGateFull", err)
 			}
 			cancel()
@@ -102,7 +102,7 @@ func TestGate(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			start := time.Now()
-			if err := g.Wait(ctx, w, 0, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+			if err := g.Wait(ctx, Need{Role: w, Seen: 0, Timeout: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
 			if waited := time.Since(start); waited != time.Second {
@@ -110,16 +110,41 @@ func TestGate(t *testing.T) {
 			}
 			balanced(t, g)
 		},
+		"either role will do": func(t *testing.T) {
+			g := NewGate(10)
+			g.Open(2, false, true)
+			if err := g.Wait(t.Context(), Need{Role: topology.Unknown, Seen: 1, Timeout: time.Second}); err != nil {
+				t.Error(err)
+			}
+			g.Open(3, true, false)
+			if err := g.Wait(t.Context(), Need{Role: topology.Unknown, Seen: 2, Timeout: time.Second}); err != nil {
+				t.Error(err)
+			}
+			balanced(t, g)
+		},
+		"content with less after a while": func(t *testing.T) {
+			g := NewGate(10)
+			start := time.Now()
+			if err := g.Wait(t.Context(), Need{Role: w, Timeout: time.Minute, Content: time.Second}); err != nil || time.Since(start) != time.Second {
+				t.Errorf("got %v after %s", err, time.Since(start))
+			}
+			if err := g.Wait(t.Context(), Need{Role: w, Timeout: time.Second, Content: time.Minute}); !errors.Is(err, ErrGateTimeout) {
+				t.Errorf("got %v, want a timeout", err)
+			}
+			if c := balanced(t, g); c.Drained != 1 || c.TimedOut != 1 {
+				t.Errorf("counters %+v", c)
+			}
+		},
 		"closed": func(t *testing.T) {
 			g := NewGate(1)
 			done := make(chan error)
-			go func() { done <- g.Wait(t.Context(), w, 0, time.Hour) }()
+			go func() { done <- g.Wait(t.Context(), Need{Role: w, Seen: 0, Timeout: time.Hour}) }()
 			synctest.Wait()
 			g.Close()
 			if err := <-done; !errors.Is(err, ErrClosed) {
 				t.Errorf("got %v, want ErrClosed", err)
 			}
-			if err := g.Wait(t.Context(), w, 0, time.Hour); !errors.Is(err, ErrClosed) {
+			if err := g.Wait(t.Context(), Need{Role: w, Seen: 0, Timeout: time.Hour}); !errors.Is(err, ErrClosed) {
 				t.Errorf("got %v, want ErrClosed", err)
 			}
 			balanced(t, g)
@@ -131,7 +156,7 @@ func TestGate(t *testing.T) {
 				wg.Go(func() {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%7)*time.Second+time.Millisecond)
 					defer cancel()
-					_ = g.Wait(ctx, topology.Role(1+i%2), uint64(i%5), time.Duration(i%5)*time.Second+time.Millisecond)
+					_ = g.Wait(ctx, Need{Role: topology.Role(i % 3), Seen: uint64(i % 5), Timeout: time.Duration(i%5)*time.Second + time.Millisecond, Content: time.Duration(i%2) * time.Second})
 				})
 			}
 			for v := range uint64(8) {
