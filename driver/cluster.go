@@ -124,7 +124,7 @@ func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topolog
 		members = append(members, pool.Member{
 			ID: in.ID, Addr: in.Addr, Role: in.Role.String(), Down: in.State == topology.StateDown,
 		})
-		reader = reader || in.Role == topology.Reader && in.State == topology.StateUp
+		reader = reader || cl.current(&in)
 	}
 	cl.pool.Apply(new.Epoch, members)
 	cl.gate.Open(new.Version, new.Writer() != nil, reader)
@@ -207,22 +207,6 @@ func (cl *cluster) silent(id string) {
 		cl.monitor.Suspect(id, s.Epoch, topology.ReasonSilence)
 	}
 }
-
-// route chooses the instance for a statement, nil if there is none now. The
-// version is what the gate must get past for it to be worth asking again.
-func (cl *cluster) route() (in *pool.Instance, version uint64) {
-	s := cl.monitor.Snapshot()
-	w := s.Writer()
-	if w == nil {
-		return nil, s.Version
-	}
-	if in = cl.pool.Instance(w.ID, writerRole); in == nil || in.Addr != w.Addr {
-		return nil, s.Version - 1 // the pool is about to hear of this version
-	}
-	return in, s.Version
-}
-
-var writerRole = topology.Writer.String()
 
 func (cl *cluster) stats() Stats {
 	return Stats{

@@ -73,18 +73,19 @@ type Config struct {
 	// "never".
 	WriterIsReader string
 
-	// MaxReplicaLag is how far a reader may be behind and still get reads.
-	// Default 1s; 0 accepts only readers that report no lag at all. Another value
-	// than the default is not supported yet.
+	// MaxReplicaLag is how far a reader may be behind, as reported last, and still get
+	// reads. Default 1s; 0 accepts only readers that report no lag at all. One whose lag
+	// is not known gets none.
 	MaxReplicaLag time.Duration
 
 	// ReadYourWrites is how long after a session's write its reads stay away from
-	// readers, a reader's own lag on top. 0 (default so far) is off. Not supported
-	// yet; its default becomes 250ms when it is.
+	// readers, a reader's own lag on top. Default 250ms; 0 = off: a read may miss what
+	// its session has just written. See also [WithReadYourWrites].
 	ReadYourWrites time.Duration
 
-	// ReadFallback serves reads from a reader while there is no writer. Default
-	// so far false. Not supported yet; its default becomes true when it is.
+	// ReadFallback lets a reader within MaxReplicaLag answer autocommit reads without
+	// any effect while there is no writer. Default true. It has no effect with PoolMode
+	// "session", nor on sessions with autocommit off.
 	ReadFallback bool
 
 	// PoolSize is the largest number of backends per instance, idle ones

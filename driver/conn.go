@@ -10,10 +10,7 @@ import (
 	"github.com/failoverproxy/failoverproxy/internal/backend"
 	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 	"github.com/failoverproxy/failoverproxy/pool"
-	"github.com/failoverproxy/failoverproxy/topology"
 )
-
-const writerTarget = topology.Writer
 
 // conn is a session: what database/sql calls a connection. database/sql uses it
 // from one goroutine at a time.
@@ -33,6 +30,7 @@ type conn struct {
 	// stateLost is the error for the next statement of a session that lost its pins.
 	stateLost error
 	closed    bool
+	wrote     int64 // when the last write was answered, ns since 1970
 	// hungUp: the program has asked the server to, by COMMIT RELEASE.
 	hungUp bool
 	memory
@@ -109,7 +107,8 @@ func (c *conn) begin(text string, args []driver.NamedValue) (exchange, error) {
 // session can execute it at all.
 func (c *conn) admit(x *exchange) error {
 	c.abandon()
-	x.again = x.facts.Read() || x.facts.Kind == sqlscan.Begin && x.facts.Statements <= 1
+	x.reads = x.facts.Read()
+	x.again = x.reads || x.facts.Kind == sqlscan.Begin && x.facts.Statements <= 1
 	switch {
 	case c.closed, c.hungUp:
 		return driver.ErrBadConn

@@ -24,9 +24,9 @@ var keys = []key{
 	newKey("fpReaderWeights", weights(), nil, func(c *Config) *map[string]int { return &c.ReaderWeights }).notYet(),
 	newKey("fpWriterIsReader", enum("always", "never", "onlyIfNoReader"),
 		"onlyIfNoReader", func(c *Config) *string { return &c.WriterIsReader }).notYet(),
-	newKey("fpMaxReplicaLag", duration(0), time.Second, func(c *Config) *time.Duration { return &c.MaxReplicaLag }).notYet(),
-	newKey("fpReadYourWrites", duration(0), 0, func(c *Config) *time.Duration { return &c.ReadYourWrites }).notYet(), // 250ms
-	newKey("fpReadFallback", onOff(), false, func(c *Config) *bool { return &c.ReadFallback }).notYet(),              // on
+	newKey("fpMaxReplicaLag", duration(0), time.Second, func(c *Config) *time.Duration { return &c.MaxReplicaLag }),
+	newKey("fpReadYourWrites", duration(0), 250*time.Millisecond, func(c *Config) *time.Duration { return &c.ReadYourWrites }),
+	newKey("fpReadFallback", onOff(), true, func(c *Config) *bool { return &c.ReadFallback }),
 	newKey("fpReaderLatencyWindow", duration(0), 0, func(c *Config) *time.Duration { return &c.ReaderLatencyWindow }).notYet(),
 
 	newKey("fpPoolSize", size(1, maxConnections, 1), 25, func(c *Config) *Size { return &c.PoolSize }),

@@ -27,6 +27,7 @@ type exchange struct {
 	only     bool   // to be prepared, not executed
 	kept     bool   // it was prepared already
 	again    bool   // may be executed a second time though its answer was lost
+	reads    bool   // without any effect: a reader may answer it
 	final    bool   // not executed again whatever it is: somebody has a part of its answer
 
 	clear   bool     // there must be no warnings

@@ -11,6 +11,7 @@ import (
 // done ends a statement: its observation, and what the record of an incident says of it.
 func (c *conn) done(ctx context.Context, o observation, text string, x *exchange, err error) {
 	c.cluster.telemetry.done(ctx, o, text, x, err)
+	c.noteWrite(ctx, x)
 	c.finish(x, err)
 }
 

@@ -151,6 +151,9 @@ func (c *conn) suspect(class failover.Class) {
 	reason := topology.ReasonConnectionLost
 	switch class {
 	case failover.ClassRefused:
+		if c.session.Instance().Role != writerRole {
+			return // as readers do
+		}
 		reason = topology.ReasonReadOnly
 	case failover.ClassGoodbye:
 		reason = topology.ReasonGoodbye

@@ -71,14 +71,21 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 			return b, err
 		}
 	}
-	if x.facts.AsksLastStatement() && !c.answerHeld(ctx, x) {
-		c.session.Keep(ctx)
-		return nil, ErrAnswerGone
+	if x.facts.AsksLastStatement() {
+		if !c.answerHeld(ctx, x) {
+			c.session.Keep(ctx)
+			return nil, ErrAnswerGone
+		}
+		if b := c.session.Backend(); b != nil {
+			x.in = c.session.Instance()
+			x.attempts++
+			return b, nil
+		}
 	}
 	for {
-		in, version := c.cluster.route()
+		in, need := c.route(ctx, x)
 		if in == nil {
-			if err := c.wait(ctx, x, version); err != nil {
+			if err := c.wait(ctx, x, need); err != nil {
 				return nil, err
 			}
 			continue
@@ -89,6 +96,12 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 			err = c.loseVariables(x, lost)
 			c.session.Keep(ctx)
 			return nil, err
+		}
+		if err == nil && in.Role != writerRole && c.session.Backend().Status()&backend.StatusAutocommit == 0 {
+			// The read would begin a transaction, in which the session may want to write later.
+			x.reads = false
+			c.session.Keep(ctx)
+			continue
 		}
 		if err == nil {
 			x.attempts++
@@ -138,14 +151,14 @@ func (c *conn) boundBackend(x *exchange) (*backend.Backend, error) {
 	return b, nil
 }
 
-// wait lets the statement wait at the gate for a version of the snapshot after
-// the one that it saw.
-func (c *conn) wait(ctx context.Context, x *exchange, version uint64) error {
+// wait lets the statement wait at the gate.
+func (c *conn) wait(ctx context.Context, x *exchange, need failover.Need) error {
 	if failover.IsWithoutRetry(ctx) {
 		return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
 	}
 	c.startClock(x)
-	err := c.cluster.gate.Wait(ctx, writerTarget, version, time.Until(c.limit(x)))
+	need.Timeout = time.Until(c.limit(x))
+	err := c.cluster.gate.Wait(ctx, need)
 	switch {
 	case err == nil:
 		return nil

@@ -39,6 +39,7 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, er
 	if err := c.admit(&x); err != nil {
 		return nil, err
 	}
+	x.reads = c.cluster.facts.Scan(text, c.mode).Read()
 	st, err := c.prepare(ctx, &x)
 	c.finish(&x, err)
 	if err != nil {

@@ -110,15 +110,15 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 		c.lost = nil
 		return err
 	}
-	ctx, o := c.cluster.telemetry.observe(context.Background())
+	ctx, o := c.cluster.telemetry.observe(c.open.ctx) // for what it carries; it may have ended
 	x := exchange{text: kind.String(), facts: sqlscan.Facts{Kind: kind, Statements: 1}}
 	b, err := c.boundBackend(&x)
 	if err == nil {
 		b.Unsent()
 		if err = send(); err != nil {
-			err = c.fault(ctx, &x, err)
+			err = c.fault(context.Background(), &x, err)
 		} else {
-			c.settle(ctx, &x, nil)
+			c.settle(context.Background(), &x, nil)
 		}
 	}
 	c.done(ctx, o, x.text, &x, err)

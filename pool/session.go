@@ -54,7 +54,7 @@ func (s *Session) Borrow(ctx context.Context, in *Instance, statement string) er
 		if s.in == in && !in.Retired() {
 			return nil
 		}
-		s.Release(ctx)
+		s.leave(ctx)
 	}
 	s.in = in
 	for {
@@ -81,6 +81,19 @@ func (s *Session) Borrow(ctx context.Context, in *Instance, statement string) er
 			return err
 		}
 	}
+}
+
+// leaveTimeout bounds the question to an instance that the session leaves: it may not be well.
+const leaveTimeout = 100 * time.Millisecond
+
+// leave gives back the lease of an instance because the statement belongs to another.
+func (s *Session) leave(ctx context.Context) {
+	if s.indebted() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, leaveTimeout)
+		defer cancel()
+	}
+	s.Release(ctx)
 }
 
 // prepare makes a connection fit for a session that it has not served just before.

@@ -1,0 +1,121 @@
+package driver
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
+	"github.com/failoverproxy/failoverproxy/pool"
+	"github.com/failoverproxy/failoverproxy/topology"
+)
+
+var writerRole, readerRole = topology.Writer.String(), topology.Reader.String()
+
+// route chooses the instance for a statement. Without one it says what to wait for.
+func (c *conn) route(ctx context.Context, x *exchange) (*pool.Instance, failover.Need) {
+	cl := c.cluster
+	s := cl.monitor.Snapshot()
+	need := failover.Need{Role: topology.Writer, Seen: s.Version}
+	if w := s.Writer(); w != nil {
+		in := cl.pool.Instance(w.ID, writerRole)
+		if in == nil || in.Addr != w.Addr {
+			need.Seen-- // the pool is about to hear of this version
+			return nil, need
+		}
+		return in, need
+	}
+	if !c.mayFallBack(x) {
+		return nil, need
+	}
+	in, wait := cl.reader(s, time.Since(c.wroteLast(ctx)))
+	switch {
+	case in != nil:
+		return in, need
+	case wait > 0:
+		need.Content = wait
+	default:
+		need.Role = topology.Unknown
+	}
+	return nil, need
+}
+
+// mayFallBack reports whether a reader may answer while there is no writer: the statement is
+// a plain read outside of transactions, and nobody has refused it.
+func (c *conn) mayFallBack(x *exchange) bool {
+	return c.cluster.cfg.ReadFallback && x.reads && x.readOnly == nil && c.oneShot == "" && c.cluster.cfg.PoolMode != "session"
+}
+
+// reader chooses one of the readers that are not too far behind. since is how long ago the
+// last write was that must be seen; if all of them may not have it yet, wait is when the
+// first will.
+func (cl *cluster) reader(s *topology.Snapshot, since time.Duration) (in *pool.Instance, wait time.Duration) {
+	first := rand.IntN(max(len(s.Instances), 1))
+	for i := range s.Instances {
+		r := &s.Instances[(first+i)%len(s.Instances)]
+		if !cl.current(r) {
+			continue
+		}
+		candidate := cl.pool.Instance(r.ID, readerRole)
+		if candidate == nil || candidate.Addr != r.Addr {
+			continue
+		}
+		left := cl.cfg.ReadYourWrites + r.Lag - since
+		if cl.cfg.ReadYourWrites <= 0 || left <= 0 {
+			return candidate, 0
+		}
+		if wait == 0 || left < wait {
+			wait = left
+		}
+	}
+	return nil, wait
+}
+
+// current reports whether a reader is near enough to the writer to be asked for it.
+func (cl *cluster) current(r *topology.Instance) bool {
+	return r.Role == topology.Reader && r.State == topology.StateUp && r.LagKnown && r.Lag <= cl.cfg.MaxReplicaLag
+}
+
+// lastWrite is when somebody wrote last, in ns since 1970. It goes along a context.
+type lastWrite struct{ at atomic.Int64 }
+
+type lastWriteKey struct{}
+
+// WithReadYourWrites returns a context that carries along when a statement wrote last that was
+// run with it or with a context made from it, in whichever session. A read with that context is
+// not served by a reader that may not have that write yet (fpReadYourWrites). Without it, only the
+// writes of the read's own session count; and what one request of a program does on a *sql.DB
+// may use several. The context of a transaction is the one that it was begun with.
+func WithReadYourWrites(ctx context.Context) context.Context {
+	if ctx.Value(lastWriteKey{}) != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, lastWriteKey{}, new(lastWrite))
+}
+
+// wroteLast is when a write was answered last that a read with ctx must see.
+func (c *conn) wroteLast(ctx context.Context) time.Time {
+	at := c.wrote
+	if l, ok := ctx.Value(lastWriteKey{}).(*lastWrite); ok {
+		at = max(at, l.at.Load())
+	}
+	return time.Unix(0, at)
+}
+
+// noteWrite notes that a statement wrote, or may have.
+func (c *conn) noteWrite(ctx context.Context, x *exchange) {
+	switch x.facts.Kind {
+	case sqlscan.Write, sqlscan.DDL, sqlscan.Call, sqlscan.Commit:
+	default:
+		return
+	}
+	if !c.cluster.cfg.ReadFallback || c.cluster.cfg.ReadYourWrites <= 0 {
+		return
+	}
+	c.wrote = time.Now().UnixNano()
+	if l, ok := ctx.Value(lastWriteKey{}).(*lastWrite); ok {
+		l.at.Store(c.wrote)
+	}
+}
