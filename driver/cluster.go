@@ -122,7 +122,7 @@ func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topolog
 			continue // a dead one is told of, so that what it leaves behind is cut
 		}
 		members = append(members, pool.Member{
-			ID: in.ID, Addr: in.Addr, Role: in.Role.String(), Down: in.State == topology.StateDown,
+			ID: in.ID, Addr: in.Addr, Role: in.Role.String(), Down: in.State == topology.StateDown, Draining: in.Drained,
 		})
 		reader = reader || cl.current(&in)
 	}

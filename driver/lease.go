@@ -60,7 +60,7 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 		return nil, c.lost
 	}
 	if c.session.Bound() {
-		b, err := c.boundBackend(x)
+		b, err := c.boundBackend(ctx, x)
 		if b != nil && !c.answers(x) {
 			return nil, ErrAnswerGone
 		}
@@ -141,9 +141,13 @@ func (c *conn) answers(x *exchange) bool {
 // boundBackend returns the backend that holds the session's transaction or pins,
 // unless it is gone or its instance has lost its role. It returns nothing if nothing
 // was lost with it.
-func (c *conn) boundBackend(x *exchange) (*backend.Backend, error) {
+func (c *conn) boundBackend(ctx context.Context, x *exchange) (*backend.Backend, error) {
 	b := c.session.Backend()
 	x.in = c.session.Instance()
+	if x.in.Retired() && !c.inTx && !c.session.InTx() && c.session.Pins() == 0 {
+		c.session.Release(ctx) // nothing but fpPoolMode=session binds it
+		return nil, nil
+	}
 	x.attempts++
 	if x.in.Lost() || b.IsCut() || !b.IsValid() {
 		return nil, c.loseBound(x, failover.NotExecuted, nil)

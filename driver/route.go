@@ -75,7 +75,7 @@ func (cl *cluster) reader(s *topology.Snapshot, since time.Duration) (in *pool.I
 
 // current reports whether a reader is near enough to the writer to be asked for it.
 func (cl *cluster) current(r *topology.Instance) bool {
-	return r.Role == topology.Reader && r.State == topology.StateUp && r.LagKnown && r.Lag <= cl.cfg.MaxReplicaLag
+	return r.Role == topology.Reader && r.State == topology.StateUp && !r.Drained && r.LagKnown && r.Lag <= cl.cfg.MaxReplicaLag
 }
 
 // lastWrite is when somebody wrote last, in ns since 1970. It goes along a context.

@@ -112,7 +112,7 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 	}
 	ctx, o := c.cluster.telemetry.observe(c.open.ctx) // for what it carries; it may have ended
 	x := exchange{text: kind.String(), facts: sqlscan.Facts{Kind: kind, Statements: 1}}
-	b, err := c.boundBackend(&x)
+	b, err := c.boundBackend(ctx, &x)
 	if err == nil {
 		b.Unsent()
 		if err = send(); err != nil {

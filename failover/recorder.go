@@ -132,6 +132,8 @@ func (r *Recorder) beginLocked(at time.Time, old *topology.Snapshot, events []to
 		switch {
 		case e.Kind == topology.InstanceSuspected && e.Instance == old.LastWriter():
 			trigger = e.Reason.String()
+		case e.Kind == topology.InstanceDrained && e.Instance == old.LastWriter():
+			trigger = "drained"
 		case trigger != "":
 		case e.Kind == topology.InstanceDown && e.Instance == old.LastWriter():
 			trigger = "no answer"

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -29,7 +30,7 @@ type Instance struct {
 	backends *puddle.Pool[*connection]
 	connects chan struct{} // semaphore of Config.ConnectConcurrency
 	retired  atomic.Bool
-	draining atomic.Bool     // retired because the pool closes: what has begun may finish
+	draining atomic.Bool     // retired because the pool closes or somebody drains it: what has begun may finish
 	ended    context.Context //nolint:containedctx // done when retired; ends dials
 	end      context.CancelFunc
 
@@ -93,7 +94,7 @@ func (in *Instance) Epoch() uint64 { return in.epoch }
 func (in *Instance) Retired() bool { return in.retired.Load() }
 
 // Lost reports whether the instance has left its role, so that what is bound to a
-// lease of it is lost. It is not when the pool closes gently.
+// lease of it is lost. It is not when the pool closes gently or the instance is drained.
 func (in *Instance) Lost() bool { return in.retired.Load() && !in.draining.Load() }
 
 // connect is puddle's constructor.
@@ -299,6 +300,13 @@ func (in *Instance) drained() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return len(in.open) == 0
+}
+
+// left describes what holds the connections that are left.
+func (in *Instance) left() string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return fmt.Sprintf("%d backends are out, %d in transactions, %d pinned", len(in.open), in.inTx, len(in.pinned))
 }
 
 // executing reports whether a connection is being made, or a statement's answer is due.

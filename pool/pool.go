@@ -17,6 +17,8 @@ type Member struct {
 	Addr string
 	Role string // "writer" or "reader"
 	Down bool   // known dead: what is in use is cut
+	// Draining: nothing new is to go to it, what has begun may finish.
+	Draining bool
 }
 
 // Config says how a [Pool] behaves. All fields are read once, by [New].
@@ -106,10 +108,14 @@ func (p *Pool) Apply(epoch uint64, members []Member) {
 	}
 	old := *p.instances.Load()
 	next := make(map[string]*Instance, len(members))
-	cut := make(map[string]bool)
+	cut, draining := make(map[string]bool), make(map[string]string)
 	for _, m := range members {
 		if m.Down {
 			cut[m.ID] = true
+			continue
+		}
+		if m.Draining {
+			draining[m.ID] = m.Role
 			continue
 		}
 		if have := old[m.ID]; have != nil && have.Member == m {
@@ -121,6 +127,7 @@ func (p *Pool) Apply(epoch uint64, members []Member) {
 	p.instances.Store(&next)
 	for id, have := range old {
 		if next[id] != have {
+			have.draining.Store(draining[id] == have.Role)
 			have.retire()
 			p.leaving = append(p.leaving, have)
 		}
@@ -129,6 +136,9 @@ func (p *Pool) Apply(epoch uint64, members []Member) {
 	p.leaving = slices.DeleteFunc(p.leaving, func(in *Instance) bool {
 		if cut[in.ID] {
 			in.cut()
+		}
+		if now := next[in.ID]; draining[in.ID] != in.Role && (now == nil || now.Role != in.Role) {
+			in.draining.Store(false) // what has begun there cannot finish
 		}
 		return in.drained()
 	})
@@ -151,6 +161,18 @@ func (p *Pool) Cut(id string) {
 	if in := (*p.instances.Load())[id]; in != nil {
 		in.cut()
 	}
+}
+
+// Left describes what is left of an instance that is not used any more, "" if nothing is.
+func (p *Pool) Left(id string) string {
+	p.apply.Lock()
+	defer p.apply.Unlock()
+	for _, in := range p.leaving {
+		if in.ID == id && !in.drained() {
+			return in.left()
+		}
+	}
+	return ""
 }
 
 // Close retires every instance and waits until all backends are closed, or ctx

@@ -53,7 +53,9 @@ const (
 	InstanceUp                         // it answers (again)
 	InstanceSuspected                  // a fault was met on it
 	InstanceDown                       // it does not answer
-	WriterLost                         // the writer is suspected, down or no writer any more
+	InstanceDrained                    // an operator takes it out of use
+	InstanceUndrained                  // it may be used again
+	WriterLost                         // the writer is suspected, down, drained or no writer any more
 	WriterBack                         // the same writer answered as writer
 	WriterChanged                      // another instance is the writer, or the first one was found
 	ProviderChosen                     // the kind of the cluster is known; comes once, first
@@ -73,6 +75,10 @@ func (k EventKind) String() string {
 		return "instance suspected"
 	case InstanceDown:
 		return "instance down"
+	case InstanceDrained:
+		return "instance drained"
+	case InstanceUndrained:
+		return "instance undrained"
 	case WriterLost:
 		return "writer lost"
 	case WriterBack:

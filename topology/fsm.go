@@ -18,6 +18,7 @@ type observation struct {
 	cause  error  // failure
 	report Report // answer
 	aside  bool   // answer: taken note of, but ends no doubt
+	drain  bool   // directed: to be drained, or no longer
 }
 
 type observationKind uint8
@@ -26,6 +27,7 @@ const (
 	answered  observationKind = iota // a probe was answered
 	failed                           // a probe was not answered
 	suspected                        // a statement met a fault
+	directed                         // an operator wants it
 )
 
 // step makes the next snapshot from the last one and an observation. It is pure:
@@ -40,6 +42,8 @@ func step(s *Snapshot, o observation) (*Snapshot, []Event) {
 		d.failure(o)
 	case suspected:
 		d.suspicion(o)
+	case directed:
+		d.direct(o.id, o.drain)
 	}
 	return d.finish()
 }
@@ -262,8 +266,13 @@ func (d *draft) finish() (*Snapshot, []Event) {
 	}
 	for i := range s.Instances {
 		in := &s.Instances[i]
-		if before := d.old.Lookup(in.ID); in.Since == 0 || before == nil || before.Role != in.Role {
+		before := d.old.Lookup(in.ID)
+		turned := before == nil || before.Role != in.Role
+		if in.Since == 0 || turned {
 			in.Since = s.Epoch
+		}
+		if in.Drained && (turned || in.State == StateDown) {
+			d.direct(in.ID, false)
 		}
 	}
 	before, now := d.old.Writer(), s.Writer()
@@ -295,6 +304,6 @@ func sameMember(a, b Instance) bool { return a.ID == b.ID && a.Addr == b.Addr }
 
 // looksSame compares what hooks are told of. When an instance was asked last is not.
 func looksSame(a, b Instance) bool {
-	return sameMember(a, b) && a.Role == b.Role && a.State == b.State && a.ReadOnly == b.ReadOnly &&
+	return sameMember(a, b) && a.Role == b.Role && a.State == b.State && a.ReadOnly == b.ReadOnly && a.Drained == b.Drained &&
 		a.Lag == b.Lag && a.LagKnown == b.LagKnown && a.CPU == b.CPU
 }

@@ -71,6 +71,8 @@ type Instance struct {
 	CPU float64
 	// ReadOnly is whether it called itself read-only last; false before it was asked.
 	ReadOnly bool
+	// Drained: no new work is to go to it, by [Monitor.Drain].
+	Drained bool
 	// Since is the epoch in which it last took or lost a role, changed its address or
 	// came back. What was met in an earlier epoch says nothing about it.
 	Since uint64
@@ -114,13 +116,16 @@ type Snapshot struct {
 	hinted     time.Time // the status table's time of the newest hint that was followed
 }
 
-// Writer returns the usable writer: it has the role and is up. Nil if there is none.
+// Writer returns the usable writer: it has the role, is up and not drained. Nil if there
+// is none.
 func (s *Snapshot) Writer() *Instance {
-	if s == nil || s.writer < 0 || len(s.Instances) == 0 || s.Instances[s.writer].State != StateUp {
+	if s == nil || s.writer < 0 || len(s.Instances) == 0 || !s.Instances[s.writer].usable() {
 		return nil
 	}
 	return &s.Instances[s.writer]
 }
+
+func (in *Instance) usable() bool { return in.State == StateUp && !in.Drained }
 
 // LastWriter returns the ID of the instance that is the usable writer or was it
 // last, "" if there never was one.
@@ -158,6 +163,9 @@ func (s *Snapshot) String() string {
 	parts := make([]string, len(s.Instances))
 	for i, in := range s.Instances {
 		parts[i] = fmt.Sprintf("%s %s %s", in.ID, in.Role, in.State)
+		if in.Drained {
+			parts[i] += " drained"
+		}
 	}
 	return fmt.Sprintf("epoch %d: %s", s.Epoch, strings.Join(parts, ", "))
 }
