@@ -306,7 +306,8 @@ func storm(t *testing.T, s *mysqld.Server, database, query string) {
 	if k.Connections > 2 || opened-replaced > 2 || replaced > size || p.Open > size {
 		t.Errorf("%d connections opened, %d of them to replace backends, %d to kill; %d open", opened, replaced, k.Connections, p.Open)
 	}
-	if n := k.Killed + k.Failed; n < size*each*9/10 || n > size*each {
+	// A KILL that came before its statement did is repeated every 10 ms, for 80 ms at most.
+	if n := k.Killed + k.Failed; n < size*each*9/10 || n > size*each*8 {
 		t.Errorf("killed and failed: %d of %d", n, size*each)
 	}
 	if n := wrong.Load(); n != 0 {
@@ -383,7 +384,9 @@ func TestCancelPinsNothing(t *testing.T) {
 		st.cancel(func() bool { return st.runs("cancel_me") > 0 }, func(ctx context.Context) error {
 			return scan(ctx, st.db, "SELECT /*cancel_me*/ SUM(a.n*b.n+c.n*d.n) FROM n a, n b, n c, n d")
 		})
-		if p := st.c.Stats().Pool; p.Instances[0].Pinned != 0 || p.Instances[0].InUse != 0 {
+		// database/sql closes the rows of a context that has ended beside the caller's return.
+		eventually(t, "the backend is back", func() bool { return st.pool().InUse == 0 })
+		if p := st.c.Stats().Pool; p.Instances[0].Pinned != 0 {
 			t.Errorf("pinned by %v: %+v", p.Pins, p.Instances[0])
 		}
 		other := newStage(t, s, database, "fpPoolSize=1")

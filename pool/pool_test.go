@@ -296,6 +296,25 @@ func TestPool(t *testing.T) {
 			busy.Discard()
 			r.Apply(4, []Member{writer})
 		}},
+		"drained: what has begun may finish, unless the role is lost meanwhile": {Config{Size: 2, MaxIdle: Fixed(2)}, func(r *rig) {
+			for _, role := range []string{"writer", "reader"} {
+				old, busy := r.instance(), r.borrow()
+				r.Apply(2, []Member{{ID: "i-1", Addr: "i-1:3306", Role: "writer", Draining: true}})
+				if !old.Retired() || old.Lost() || r.instance() != nil || r.Left("i-1") != "1 backends are out, 0 in transactions, 0 pinned" {
+					r.Errorf("retired %v, lost %v, left %q", old.Retired(), old.Lost(), r.Left("i-1"))
+				}
+				r.Apply(3, []Member{{ID: "i-1", Addr: "i-1:3306", Role: role}})
+				if lost := role != "writer"; old.Lost() != lost {
+					r.Errorf("now a %s, lost %v", role, old.Lost())
+				}
+				busy.Release(r.Context())
+				synctest.Wait()
+				if left := r.Left("i-1"); left != "" {
+					r.Errorf("left: %s", left)
+				}
+				r.Apply(4, []Member{writer})
+			}
+		}},
 		"who waits in line or connects is told of the retirement": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
 			r.delay = time.Hour
 			old := r.instance()
