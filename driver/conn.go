@@ -55,6 +55,7 @@ type memory struct {
 	unsure bool
 	// oneShot holds the SET TRANSACTIONs for the transaction to come, with a NUL behind each.
 	oneShot string
+	beginning beginning
 	// mode is how the server reads the session's quotes.
 	mode sqlscan.Mode
 }

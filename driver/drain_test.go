@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -152,7 +153,7 @@ func TestDrain(t *testing.T) {
 			r.must(write())
 		}},
 		"before the first statement, and none such": {"", func(r *rig) {
-			c, err := NewConnector(r.c.cluster.cfg, WithDialer(r.sim.DialContext))
+			c, err := NewConnector(r.c.cluster.cfg, WithDialer(r.sim.DialContext), WithLogger(slog.New(slog.DiscardHandler)))
 			r.must(err)
 			defer c.Close()
 			r.must(c.Drain(r.Context(), "instance-2"))

@@ -120,6 +120,9 @@ func (c *conn) innerResult(ctx context.Context, x *exchange) (driver.Result, err
 		result, err := x.execOn(inner, b)
 		if err == nil {
 			c.inserted(x, result)
+			if x.facts.Kind == sqlscan.Begin && x.facts.Statements == 1 && !c.inTx {
+				c.began(x.text, driver.TxOptions{})
+			}
 			if c.settle(ctx, x, nil) {
 				return nil, ctx.Err()
 			}

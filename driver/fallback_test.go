@@ -206,7 +206,8 @@ func TestReadFallback(t *testing.T) {
 		}},
 		"what a reader refuses goes to the writer": {lag, func(r *rig) {
 			for _, id := range []string{"instance-2", "instance-3"} {
-				r.sim.Instance(id).ErrorThenClose(1290, "read only", aurorasim.SQL(selectOne))
+				f := r.sim.Instance(id).ErrorThenClose(1290, "read only", aurorasim.SQL(selectOne))
+				time.AfterFunc(7*time.Second, f.Clear) // before it is the writer
 			}
 			r.without(func() {
 				r.takes(promotion, r.read(r.db))

@@ -37,7 +37,7 @@ func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err 
 	c.suspect(v.Class)
 	c.startClock(x)
 	x.cause = err
-	if c.session.Bound() {
+	if c.session.Bound() && !c.restart(x, v.Outcome) {
 		return c.loseBound(x, v.Outcome, err)
 	}
 	c.session.Discard()

@@ -24,6 +24,13 @@ func (c *conn) backend(ctx context.Context, x *exchange) (*backend.Backend, cont
 			c.session.Keep(ctx)
 			return nil, nil, err
 		}
+		if c.beginning.again {
+			if again, err := c.beginAgain(ctx, inner, x, b); err != nil {
+				return nil, nil, err
+			} else if again {
+				continue
+			}
+		}
 		x.state = c.session.State().Key()
 		if x.stmt != nil {
 			x.state = x.stmt.state.Key()
@@ -150,6 +157,9 @@ func (c *conn) boundBackend(ctx context.Context, x *exchange) (*backend.Backend,
 	}
 	x.attempts++
 	if x.in.Lost() || b.IsCut() || !b.IsValid() {
+		if c.restart(x, failover.NotExecuted) {
+			return nil, nil
+		}
 		return nil, c.loseBound(x, failover.NotExecuted, nil)
 	}
 	return b, nil

@@ -45,7 +45,7 @@ func (c *conn) route(ctx context.Context, x *exchange) (*pool.Instance, failover
 // mayFallBack reports whether a reader may answer while there is no writer: the statement is
 // a plain read outside of transactions, and nobody has refused it.
 func (c *conn) mayFallBack(x *exchange) bool {
-	return c.cluster.cfg.ReadFallback && x.reads && x.readOnly == nil && c.oneShot == "" && c.cluster.cfg.PoolMode != "session"
+	return c.cluster.cfg.ReadFallback && x.reads && x.readOnly == nil && c.oneShot == "" && !c.beginning.again && c.cluster.cfg.PoolMode != "session"
 }
 
 // reader chooses one of the readers that are not too far behind. since is how long ago the

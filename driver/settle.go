@@ -34,6 +34,7 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	if err != nil && x.facts.Inserts() && !failover.Unresolved(err) && sqlscan.SeveralRows(x.text, c.mode) {
 		c.session.MayHaveInserted()
 	}
+	c.answeredIn(x)
 	c.session.SetReading(false)
 	c.answered(x, err)
 	before := c.session.InTx()

@@ -45,6 +45,7 @@ func (c *conn) beginTx(ctx context.Context, x *exchange, opts driver.TxOptions) 
 		begun, err := b.BeginTx(inner, opts)
 		if err == nil {
 			c.inTx, c.readOnly = true, opts.ReadOnly
+			c.began("", opts)
 			c.settle(ctx, x, nil)
 			c.open = &tx{conn: c, inner: begun, ctx: ctx}
 			return c.open, nil
@@ -110,10 +111,15 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 		c.lost = nil
 		return err
 	}
+	if c.beginning.again {
+		c.beginning = beginning{} // nothing was ever done in it
+		return nil
+	}
 	ctx, o := c.cluster.telemetry.observe(c.open.ctx) // for what it carries; it may have ended
 	x := exchange{text: kind.String(), facts: sqlscan.Facts{Kind: kind, Statements: 1}}
+	fresh := c.beginning.fresh
 	b, err := c.boundBackend(ctx, &x)
-	if err == nil {
+	if err == nil && b != nil {
 		b.Unsent()
 		if err = send(); err != nil {
 			err = c.fault(context.Background(), &x, err)
@@ -121,8 +127,16 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 			c.settle(context.Background(), &x, nil)
 		}
 	}
+	if fresh && lostInFailover(err) {
+		err = nil // there was nothing to commit
+	}
+	c.beginning = beginning{}
 	c.done(ctx, o, x.text, &x, err)
 	return err
+}
+
+func lostInFailover(err error) bool {
+	return errors.Is(err, failover.ErrTransactionLost) || errors.Is(err, failover.ErrOutcomeUnknown)
 }
 
 var errTxDone = errors.New("failoverproxy: transaction is over already")

@@ -1,0 +1,82 @@
+package driver
+
+import (
+	"context"
+	"database/sql/driver"
+
+	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/backend"
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
+)
+
+// beginning is how the session's open transaction began, as long as it has answered no
+// statement: then nothing is lost with its connection, and it can begin again elsewhere.
+type beginning struct {
+	fresh bool // it is known, and nothing was answered
+	again bool // the connection is gone: the next one is to begin with it
+	text  string
+	opts  driver.TxOptions // of the driver.Tx, if one is open
+}
+
+// began notes that a transaction has begun. One that has used up a SET TRANSACTION cannot begin
+// again: that is gone.
+func (c *conn) began(text string, opts driver.TxOptions) {
+	c.beginning = beginning{fresh: c.oneShot == "" && !c.session.Once(), text: text, opts: opts}
+}
+
+// restart reports whether the transaction can begin again elsewhere, and makes it so. The
+// outcome is that of the statement that would be its first.
+func (c *conn) restart(x *exchange, outcome failover.Outcome) bool {
+	if !c.beginning.fresh || x.final || outcome != failover.NotExecuted && !x.reads || c.session.Pins() != 0 {
+		return false
+	}
+	c.beginning.again = true
+	c.session.Discard()
+	return true
+}
+
+// beginAgain begins the transaction on another backend. It reports whether that is to be tried
+// once more.
+func (c *conn) beginAgain(ctx, inner context.Context, x *exchange, b *backend.Backend) (again bool, err error) {
+	if err = c.repeat(inner, b); err == nil {
+		c.beginning.again = false
+		c.session.SetInTx(true)
+		return false, nil
+	}
+	v := failover.Verdict{Class: c.classify(ctx, x, err).Class, Outcome: failover.NotExecuted}
+	c.suspect(v.Class)
+	c.session.Discard() // nobody knows whether it has begun there
+	switch v.Class {
+	case failover.ClassCancelled:
+		return false, ctx.Err()
+	case failover.ClassStatement:
+		c.beginning = beginning{}
+		x.cause = err
+		return false, c.loseTx(x, failover.NotExecuted)
+	default:
+	}
+	c.startClock(x)
+	x.cause = err
+	return true, c.retry(ctx, x, v)
+}
+
+// repeat sends what the transaction began with.
+func (c *conn) repeat(ctx context.Context, b *backend.Backend) error {
+	defer b.Unsent()
+	if !c.inTx {
+		_, err := b.ExecContext(ctx, c.beginning.text, nil)
+		return err
+	}
+	begun, err := b.BeginTx(ctx, c.beginning.opts)
+	if err == nil {
+		c.open.inner = begun
+	}
+	return err
+}
+
+// answeredIn notes that the transaction has answered a statement.
+func (c *conn) answeredIn(x *exchange) {
+	if !x.only && x.facts.Kind != sqlscan.Begin {
+		c.beginning = beginning{}
+	}
+}
