@@ -54,7 +54,7 @@ type memory struct {
 	// unsure: a statement that succeeded has used oneShot up, if its tables are transactional.
 	unsure bool
 	// oneShot holds the SET TRANSACTIONs for the transaction to come, with a NUL behind each.
-	oneShot string
+	oneShot   string
 	beginning beginning
 	// mode is how the server reads the session's quotes.
 	mode sqlscan.Mode

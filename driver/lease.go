@@ -172,9 +172,11 @@ func (c *conn) wait(ctx context.Context, x *exchange, need failover.Need) error 
 	}
 	c.startClock(x)
 	need.Timeout = time.Until(c.limit(x))
-	err := c.cluster.gate.Wait(ctx, need)
+	c.session.Queue(nil)
+	pass, err := c.cluster.gate.Wait(ctx, need)
 	switch {
 	case err == nil:
+		c.session.Queue(pass)
 		return nil
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return err

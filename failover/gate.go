@@ -32,9 +32,10 @@ type Gate struct {
 	size int
 
 	mu       sync.Mutex
-	queue    list.List // of *waiter, front = oldest
+	queues   [roles]list.List // by role, of *waiter, front = oldest
 	version  uint64    // newest version that Open was told of
 	open     [roles]bool
+	moving   [roles]bool // somebody has been let through and has not passed yet
 	closed   bool
 	counters GateCounters
 }
@@ -66,28 +67,30 @@ func NewGate(size int) *Gate {
 }
 
 // Wait waits until a version of the snapshot newer than need.Seen has a usable
-// instance of the role, for need.Timeout at most and never past ctx. It returns nil
-// when there is one or the statement is content without, ctx's error, or
+// instance of the role, for need.Timeout at most and never past ctx. When there is one, or
+// the statement is content without, it returns pass, which the statement must call as soon as
+// it has its place in line for a backend: the next one is let through then, so that they
+// stand there in the order in which they came. Otherwise it returns ctx's error, or
 // [ErrGateTimeout], [ErrGateFull] or [ErrClosed], bare.
-func (g *Gate) Wait(ctx context.Context, need Need) error {
+func (g *Gate) Wait(ctx context.Context, need Need) (pass func(), err error) {
 	g.mu.Lock()
 	g.counters.Entered++
 	switch {
 	case g.closed:
 		g.counters.Refused++
 		g.mu.Unlock()
-		return ErrClosed
+		return nil, ErrClosed
 	case g.version > need.Seen && g.open[need.Role]:
 		g.counters.Drained++
 		g.mu.Unlock()
-		return nil
-	case g.queue.Len() >= g.size:
+		return func() {}, nil
+	case g.waitingLocked() >= g.size:
 		g.counters.Refused++
 		g.mu.Unlock()
-		return ErrGateFull
+		return nil, ErrGateFull
 	}
 	w := &waiter{Need: need, done: make(chan error, 1)}
-	element := g.queue.PushBack(w)
+	element := g.queues[need.Role].PushBack(w)
 	g.mu.Unlock()
 
 	patience, counter, reason := need.Timeout, &g.counters.TimedOut, ErrGateTimeout
@@ -97,27 +100,60 @@ func (g *Gate) Wait(ctx context.Context, need Need) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case err := <-w.done:
-		return err
+	case err = <-w.done:
 	case <-ctx.Done():
 		return g.leave(element, w, ctx.Err(), &g.counters.Cancelled)
 	case <-timer.C:
 		return g.leave(element, w, reason, counter)
 	}
+	return g.passOf(w, err)
+}
+
+// passOf is what a waiter returns that was served.
+func (g *Gate) passOf(w *waiter, err error) (pass func(), _ error) {
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.moving[w.Role] = false
+		g.advanceLocked(w.Role)
+	}, nil
+}
+
+// advanceLocked lets through who waits longest for the role.
+func (g *Gate) advanceLocked(role topology.Role) {
+	if !g.open[role] || g.moving[role] || g.closed {
+		return
+	}
+	queue := &g.queues[role]
+	for e := queue.Front(); e != nil; e = e.Next() {
+		if w := e.Value.(*waiter); g.version > w.Seen {
+			queue.Remove(e)
+			g.counters.Drained++
+			g.moving[role] = true
+			w.done <- nil
+			return
+		}
+	}
 }
 
 // leave takes a waiter out that gives up, unless it was let through meanwhile.
-func (g *Gate) leave(element *list.Element, w *waiter, reason error, counter *uint64) error {
+func (g *Gate) leave(element *list.Element, w *waiter, reason error, counter *uint64) (pass func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
 	case err := <-w.done:
-		return err
+		return g.passOf(w, err)
 	default:
 	}
-	g.queue.Remove(element)
+	g.queues[w.Role].Remove(element)
 	*counter++
-	return reason
+	if reason != nil {
+		return nil, reason
+	}
+	return func() {}, nil
 }
 
 // Open tells the gate for which roles a version of the snapshot has a usable
@@ -131,14 +167,8 @@ func (g *Gate) Open(version uint64, writer, reader bool) {
 	}
 	g.version = version
 	g.open = [roles]bool{topology.Writer: writer, topology.Reader: reader, topology.Unknown: writer || reader}
-	for e := g.queue.Front(); e != nil; {
-		next := e.Next()
-		if w := e.Value.(*waiter); g.open[w.Role] && version > w.Seen {
-			g.queue.Remove(e)
-			g.counters.Drained++
-			w.done <- nil
-		}
-		e = next
+	for role := range topology.Role(roles) {
+		g.advanceLocked(role)
 	}
 }
 
@@ -147,10 +177,13 @@ func (g *Gate) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
-	for e := g.queue.Front(); e != nil; e = g.queue.Front() {
-		g.queue.Remove(e)
-		g.counters.Refused++
-		e.Value.(*waiter).done <- ErrClosed
+	for role := range g.queues {
+		queue := &g.queues[role]
+		for e := queue.Front(); e != nil; e = queue.Front() {
+			queue.Remove(e)
+			g.counters.Refused++
+			e.Value.(*waiter).done <- ErrClosed
+		}
 	}
 }
 
@@ -159,6 +192,13 @@ func (g *Gate) Counters() GateCounters {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.counters
-	c.Waiting = g.queue.Len()
+	c.Waiting = g.waitingLocked()
 	return c
+}
+
+func (g *Gate) waitingLocked() (n int) {
+	for role := range g.queues {
+		n += g.queues[role].Len()
+	}
+	return n
 }

@@ -11,6 +11,15 @@ import (
 	"github.com/failoverproxy/failoverproxy/topology"
 )
 
+// wait waits at the gate and passes.
+func wait(ctx context.Context, g *Gate, need Need) error {
+	pass, err := g.Wait(ctx, need)
+	if err == nil {
+		pass()
+	}
+	return err
+}
+
 // balanced checks the gate's invariant.
 func balanced(t *testing.T, g *Gate) GateCounters {
 	t.Helper()
@@ -31,7 +40,7 @@ func TestGate(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range 5 {
 				wg.Go(func() {
-					if err := g.Wait(t.Context(), Need{Role: w, Seen: 1, Timeout: time.Hour}); err != nil {
+					if err := wait(t.Context(), g, Need{Role: w, Seen: 1, Timeout: time.Hour}); err != nil {
 						t.Error(err)
 					}
 					mu.Lock()
@@ -49,13 +58,76 @@ func TestGate(t *testing.T) {
 				t.Errorf("drained %d, want 5", c.Drained)
 			}
 		},
+		"one after the other": func(t *testing.T) {
+			g := NewGate(10)
+			passes := make(chan func())
+			for i := range 3 {
+				go func() {
+					pass, err := g.Wait(t.Context(), Need{Role: w, Timeout: time.Hour - time.Duration(i)*time.Minute})
+					if err != nil {
+						t.Error(err)
+					}
+					passes <- pass
+				}()
+			}
+			synctest.Wait()
+			g.Open(1, true, false)
+			for range 3 {
+				pass := <-passes
+				synctest.Wait()
+				select {
+				case <-passes:
+					t.Error("the next one was let through before this one has passed")
+				default:
+				}
+				pass()
+			}
+			balanced(t, g)
+		},
+		"whoever leaves does not hold up the others": func(t *testing.T) {
+			g := NewGate(10)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 3)
+			pass, hold := make(chan func(), 1), make(chan error)
+			go func() {
+				p, err := g.Wait(t.Context(), Need{Role: w, Timeout: time.Hour})
+				pass <- p
+				hold <- err
+			}()
+			synctest.Wait()
+			go func() { done <- wait(ctx, g, Need{Role: w, Timeout: time.Hour}) }()
+			synctest.Wait()
+			go func() { done <- wait(t.Context(), g, Need{Role: w, Timeout: time.Hour}) }()
+			synctest.Wait()
+			g.Open(1, true, false)
+			if err := <-hold; err != nil {
+				t.Error(err)
+			}
+			cancel() // in second place
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+			g.Open(2, false, false) // closed again
+			(<-pass)()
+			synctest.Wait()
+			if c := balanced(t, g); c.Waiting != 1 {
+				t.Errorf("let through a gate that is closed: %+v", c)
+			}
+			g.Open(3, true, false)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if c := balanced(t, g); c.Drained != 2 || c.Cancelled != 1 {
+				t.Errorf("counters %+v", c)
+			}
+		},
 		"a version seen already does not open it": func(t *testing.T) {
 			g := NewGate(10)
 			g.Open(3, true, true)
-			if err := g.Wait(t.Context(), Need{Role: w, Seen: 3, Timeout: time.Second}); !errors.Is(err, ErrGateTimeout) {
+			if err := wait(t.Context(), g, Need{Role: w, Seen: 3, Timeout: time.Second}); !errors.Is(err, ErrGateTimeout) {
 				t.Errorf("got %v, want a timeout", err)
 			}
-			if err := g.Wait(t.Context(), Need{Role: w, Seen: 2, Timeout: time.Second}); err != nil {
+			if err := wait(t.Context(), g, Need{Role: w, Seen: 2, Timeout: time.Second}); err != nil {
 				t.Errorf("a later version is open already: %v", err)
 			}
 			balanced(t, g)
@@ -64,7 +136,7 @@ func TestGate(t *testing.T) {
 			g := NewGate(10)
 			g.Open(5, false, false)
 			g.Open(4, true, true)
-			if err := g.Wait(t.Context(), Need{Role: w, Seen: 1, Timeout: time.Second}); !errors.Is(err, ErrGateTimeout) {
+			if err := wait(t.Context(), g, Need{Role: w, Seen: 1, Timeout: time.Second}); !errors.Is(err, ErrGateTimeout) {
 				t.Errorf("got %v, want a timeout", err)
 			}
 			balanced(t, g)
@@ -72,10 +144,10 @@ func TestGate(t *testing.T) {
 		"roles are apart": func(t *testing.T) {
 			g := NewGate(10)
 			g.Open(2, false, true)
-			if err := g.Wait(t.Context(), Need{Role: r, Seen: 1, Timeout: time.Second}); err != nil {
+			if err := wait(t.Context(), g, Need{Role: r, Seen: 1, Timeout: time.Second}); err != nil {
 				t.Error(err)
 			}
-			if err := g.Wait(t.Context(), Need{Role: w, Seen: 1, Timeout: time.Second}); !errors.Is(err, ErrGateTimeout) {
+			if err := wait(t.Context(), g, Need{Role: w, Seen: 1, Timeout: time.Second}); !errors.Is(err, ErrGateTimeout) {
 				t.Errorf("got %v, want a timeout", err)
 			}
 			balanced(t, g)
@@ -84,9 +156,9 @@ func TestGate(t *testing.T) {
 			g := NewGate(1)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
-			go func() { done <- g.Wait(ctx, Need{Role: w, Seen: 0, Timeout: time.Hour}) }()
+			go func() { done <- wait(ctx, g, Need{Role: w, Seen: 0, Timeout: time.Hour}) }()
 			synctest.Wait()
-			if err := g.Wait(t.Context(), Need{Role: w, Seen: 0, Timeout: time.Hour}); !errors.Is(err, ErrGateFull) {
+			if err := wait(t.Context(), g, Need{Role: w, Seen: 0, Timeout: time.Hour}); !errors.Is(err, ErrGateFull) {
 				t.Errorf("got %v, want ErrGateFull", err)
 			}
 			cancel()
@@ -102,7 +174,7 @@ func TestGate(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			start := time.Now()
-			if err := g.Wait(ctx, Need{Role: w, Seen: 0, Timeout: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
+			if err := wait(ctx, g, Need{Role: w, Seen: 0, Timeout: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
 			if waited := time.Since(start); waited != time.Second {
@@ -113,11 +185,11 @@ func TestGate(t *testing.T) {
 		"either role will do": func(t *testing.T) {
 			g := NewGate(10)
 			g.Open(2, false, true)
-			if err := g.Wait(t.Context(), Need{Role: topology.Unknown, Seen: 1, Timeout: time.Second}); err != nil {
+			if err := wait(t.Context(), g, Need{Role: topology.Unknown, Seen: 1, Timeout: time.Second}); err != nil {
 				t.Error(err)
 			}
 			g.Open(3, true, false)
-			if err := g.Wait(t.Context(), Need{Role: topology.Unknown, Seen: 2, Timeout: time.Second}); err != nil {
+			if err := wait(t.Context(), g, Need{Role: topology.Unknown, Seen: 2, Timeout: time.Second}); err != nil {
 				t.Error(err)
 			}
 			balanced(t, g)
@@ -125,10 +197,10 @@ func TestGate(t *testing.T) {
 		"content with less after a while": func(t *testing.T) {
 			g := NewGate(10)
 			start := time.Now()
-			if err := g.Wait(t.Context(), Need{Role: w, Timeout: time.Minute, Content: time.Second}); err != nil || time.Since(start) != time.Second {
+			if err := wait(t.Context(), g, Need{Role: w, Timeout: time.Minute, Content: time.Second}); err != nil || time.Since(start) != time.Second {
 				t.Errorf("got %v after %s", err, time.Since(start))
 			}
-			if err := g.Wait(t.Context(), Need{Role: w, Timeout: time.Second, Content: time.Minute}); !errors.Is(err, ErrGateTimeout) {
+			if err := wait(t.Context(), g, Need{Role: w, Timeout: time.Second, Content: time.Minute}); !errors.Is(err, ErrGateTimeout) {
 				t.Errorf("got %v, want a timeout", err)
 			}
 			if c := balanced(t, g); c.Drained != 1 || c.TimedOut != 1 {
@@ -138,13 +210,13 @@ func TestGate(t *testing.T) {
 		"closed": func(t *testing.T) {
 			g := NewGate(1)
 			done := make(chan error)
-			go func() { done <- g.Wait(t.Context(), Need{Role: w, Seen: 0, Timeout: time.Hour}) }()
+			go func() { done <- wait(t.Context(), g, Need{Role: w, Seen: 0, Timeout: time.Hour}) }()
 			synctest.Wait()
 			g.Close()
 			if err := <-done; !errors.Is(err, ErrClosed) {
 				t.Errorf("got %v, want ErrClosed", err)
 			}
-			if err := g.Wait(t.Context(), Need{Role: w, Seen: 0, Timeout: time.Hour}); !errors.Is(err, ErrClosed) {
+			if err := wait(t.Context(), g, Need{Role: w, Seen: 0, Timeout: time.Hour}); !errors.Is(err, ErrClosed) {
 				t.Errorf("got %v, want ErrClosed", err)
 			}
 			balanced(t, g)
@@ -156,7 +228,7 @@ func TestGate(t *testing.T) {
 				wg.Go(func() {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%7)*time.Second+time.Millisecond)
 					defer cancel()
-					_ = g.Wait(ctx, Need{Role: topology.Role(i % 3), Seen: uint64(i % 5), Timeout: time.Duration(i%5)*time.Second + time.Millisecond, Content: time.Duration(i%2) * time.Second})
+					_ = wait(ctx, g, Need{Role: topology.Role(i % 3), Seen: uint64(i % 5), Timeout: time.Duration(i%5)*time.Second + time.Millisecond, Content: time.Duration(i%2) * time.Second})
 				})
 			}
 			for v := range uint64(8) {

@@ -169,6 +169,7 @@ func (in *Instance) close(c *connection) {
 // acquire gets a slot and a connection that was alive a moment ago.
 func (in *Instance) acquire(ctx context.Context, s *Session, statement string) (*puddle.Resource[*connection], error) {
 	res, victim, err := in.slot(ctx, s, statement)
+	s.queued()
 	if err != nil {
 		return nil, err
 	}

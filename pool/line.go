@@ -72,6 +72,7 @@ func (in *Instance) slot(ctx context.Context, s *Session, statement string) (res
 	for {
 		var g grant
 		in.mu.Unlock()
+		s.queued()
 		select {
 		case g = <-s.turn:
 			if g.again {

@@ -41,8 +41,9 @@ type Session struct {
 	answered, hasAnswered bool  // a statement has left its warnings on this lease, or on one before
 	since                 int64 // the pool's clock when that began, or when the lease was kept
 
-	turn  chan grant  // for waits; made by the first
-	timer *time.Timer // for waits; made by the first
+	inLine func()      // see Queue
+	turn   chan grant  // for waits; made by the first
+	timer  *time.Timer // for waits; made by the first
 }
 
 // Borrow gets the session a backend of in for a statement, and brings it to the session's
@@ -50,6 +51,9 @@ type Session struct {
 // context's error, [ErrRetired], a [BorrowTimeoutError], or the error of the connect;
 // nothing of the statement was sent then.
 func (s *Session) Borrow(ctx context.Context, in *Instance, statement string) error {
+	if s.inLine != nil {
+		defer s.queued()
+	}
 	if s.Hold(ctx, statement) {
 		if s.in == in && !in.Retired() {
 			return nil
@@ -94,6 +98,20 @@ func (s *Session) leave(ctx context.Context) {
 		defer cancel()
 	}
 	s.Release(ctx)
+}
+
+// Queue has f called in the next Borrow, as soon as the session has its place in line or its
+// backend, or has given up. It must not block. What is to be called already is called now.
+func (s *Session) Queue(f func()) {
+	s.queued()
+	s.inLine = f
+}
+
+func (s *Session) queued() {
+	if f := s.inLine; f != nil {
+		s.inLine = nil
+		f()
+	}
 }
 
 // prepare makes a connection fit for a session that it has not served just before.
