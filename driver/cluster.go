@@ -127,6 +127,9 @@ func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topolog
 		reader = reader || cl.current(&in)
 	}
 	cl.pool.Apply(new.Epoch, members)
+	for _, in := range new.Instances {
+		cl.pool.Doubt(in.ID, in.State == topology.StateSuspect)
+	}
 	cl.gate.Open(new.Version, new.Writer() != nil, reader)
 	cl.incidents.SnapshotChanged(old, new, events)
 	cl.telemetry.snapshotChanged(old, new, events)

@@ -99,6 +99,15 @@ func TestReadFallback(t *testing.T) {
 			r.takes(time.Second, r.read(r.db))
 			time.Sleep(time.Second)
 		}},
+		"nobody waits for a connection to a writer in doubt": {lag, func(r *rig) {
+			r.sim.Writer().BlackHole()
+			start := time.Now()
+			r.must(r.read(r.db)())
+			// The silence was noticed, and not waited for what a probe says.
+			if took := time.Since(start); took > 2500*time.Millisecond {
+				r.Errorf("took %s", took)
+			}
+		}},
 		"what is no plain read waits": {lag, func(r *rig) {
 			r.without(func() {
 				r.takes(promotion, func() error { _, err := r.rows(r.Context(), r.db, selectLock); return err })

@@ -192,13 +192,13 @@ func (c *conn) loseBound(x *exchange, outcome failover.Outcome, cause error) err
 
 // loseTx is loseBound's part for an open transaction.
 func (c *conn) loseTx(x *exchange, outcome failover.Outcome) error {
-	c.cluster.transactionLost.Add(1)
 	// Without a COMMIT nothing of a transaction stays, whatever became of this statement.
 	lost := c.failure(x, failover.ErrTransactionLost, failover.NotExecuted)
 	if !x.facts.EndsTransaction() {
 		c.lost = lost
 	}
 	if outcome == failover.NotExecuted || !x.facts.MayCommit() {
+		c.cluster.transactionLost.Add(1)
 		return lost
 	}
 	c.cluster.outcomeUnknown.Add(1)

@@ -98,6 +98,7 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 			continue
 		}
 		x.in = in
+		c.session.SetElsewhere(in.Role == writerRole && c.mayFallBack(x))
 		err := c.session.Borrow(ctx, in, x.text)
 		if lost := c.session.Lost(); lost != "" {
 			err = c.loseVariables(x, lost)

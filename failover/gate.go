@@ -33,7 +33,7 @@ type Gate struct {
 
 	mu       sync.Mutex
 	queues   [roles]list.List // by role, of *waiter, front = oldest
-	version  uint64    // newest version that Open was told of
+	version  uint64           // newest version that Open was told of
 	open     [roles]bool
 	moving   [roles]bool // somebody has been let through and has not passed yet
 	closed   bool

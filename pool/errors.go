@@ -17,7 +17,7 @@ var (
 	ErrBorrowTimeout = errors.New("no backend became free in time")
 
 	// ErrRetired: the instance left its role while the session waited for one of
-	// its backends. Nothing was sent; choose an instance anew.
+	// its backends, or see [Session.SetElsewhere]. Nothing was sent; choose an instance anew.
 	ErrRetired = errors.New("instance is no longer in its role")
 
 	// ErrClosed: the pool is closed.

@@ -30,8 +30,9 @@ type Instance struct {
 	backends *puddle.Pool[*connection]
 	connects chan struct{} // semaphore of Config.ConnectConcurrency
 	retired  atomic.Bool
-	draining atomic.Bool     // retired because the pool closes or somebody drains it: what has begun may finish
-	ended    context.Context //nolint:containedctx // done when retired; ends dials
+	doubt    atomic.Pointer[doubt] // never nil
+	draining atomic.Bool           // retired because the pool closes or somebody drains it: what has begun may finish
+	ended    context.Context       //nolint:containedctx // done when retired; ends dials
 	end      context.CancelFunc
 
 	dialing                                          atomic.Int64
@@ -79,6 +80,7 @@ func newInstance(p *Pool, epoch uint64, m Member) *Instance {
 	}
 	in.free = in.size
 	in.ended, in.end = context.WithCancel(context.Background())
+	in.doubt.Store(newDoubt(in.ended))
 	// MaxSize ≥ 1 is the only thing that NewPool can complain about.
 	in.backends, _ = puddle.NewPool(&puddle.Config[*connection]{
 		Constructor: in.connect, Destructor: in.close, MaxSize: int32(most),
@@ -178,11 +180,8 @@ func (in *Instance) acquire(ctx context.Context, s *Session, statement string) (
 	}
 	for {
 		if res == nil {
-			if res, err = in.backends.Acquire(ctx); err != nil {
+			if res, err = in.connection(ctx, s); err != nil {
 				in.leaveLease(s)
-				if errors.Is(err, puddle.ErrClosedPool) {
-					err = ErrRetired
-				}
 				return nil, err
 			}
 		}
@@ -201,6 +200,29 @@ func (in *Instance) acquire(ctx context.Context, s *Session, statement string) (
 	}
 }
 
+// connection gets an idle connection, or makes one.
+func (in *Instance) connection(ctx context.Context, s *Session) (*puddle.Resource[*connection], error) {
+	asked := ctx
+	if s.elsewhere && !in.spare() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(in.doubt.Load().ctx, cancel)()
+	}
+	res, err := in.backends.Acquire(ctx)
+	if err != nil && (errors.Is(err, puddle.ErrClosedPool) || ctx.Err() != nil && asked.Err() == nil) {
+		return nil, ErrRetired
+	}
+	return res, err
+}
+
+// spare reports whether there surely is a connection for whoever has just taken a slot.
+func (in *Instance) spare() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.open) >= in.size-in.free
+}
+
 // idleLocked counts the connections that nobody has.
 func (in *Instance) idleLocked() int {
 	return len(in.open) - (in.size - in.free) + int(in.dialing.Load())
@@ -209,6 +231,28 @@ func (in *Instance) idleLocked() int {
 // maxIdle is how many connections may be idle: those of sessions at rest count.
 func (in *Instance) maxIdle() int {
 	return in.pool.cfg.MaxIdle.of(in.size) - in.resting.n
+}
+
+// doubt is over when somebody doubts that the instance is well.
+type doubt struct {
+	ctx   context.Context //nolint:containedctx // a signal for those who wait
+	begin context.CancelFunc
+}
+
+func newDoubt(parent context.Context) *doubt {
+	d := &doubt{}
+	d.ctx, d.begin = context.WithCancel(parent)
+	return d
+}
+
+// doubted notes whether the instance is in doubt.
+func (in *Instance) doubted(now bool) {
+	switch d := in.doubt.Load(); {
+	case now:
+		d.begin()
+	case d.ctx.Err() != nil && !in.Retired():
+		in.doubt.Store(newDoubt(in.ended))
+	}
 }
 
 // leaveLease ends a lease without a connection.

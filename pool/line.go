@@ -69,6 +69,10 @@ func (in *Instance) slot(ctx context.Context, s *Session, statement string) (res
 		expired = s.alarm(d)
 		defer s.timer.Stop()
 	}
+	var doubted <-chan struct{}
+	if s.elsewhere {
+		doubted = in.doubt.Load().ctx.Done()
+	}
 	for {
 		var g grant
 		in.mu.Unlock()
@@ -81,6 +85,8 @@ func (in *Instance) slot(ctx context.Context, s *Session, statement string) (res
 			}
 		case <-ctx.Done():
 			err = ctx.Err()
+		case <-doubted:
+			err = ErrRetired
 		case <-expired:
 			err = ErrBorrowTimeout
 		}

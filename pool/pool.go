@@ -148,6 +148,14 @@ func (p *Pool) Apply(epoch uint64, members []Member) {
 	}
 }
 
+// Doubt notes whether an instance is in doubt: it is in use still, but see
+// [Session.SetElsewhere].
+func (p *Pool) Doubt(id string, now bool) {
+	if in := (*p.instances.Load())[id]; in != nil {
+		in.doubted(now)
+	}
+}
+
 // Instance returns the instance with that id in that role, nil if there is none.
 func (p *Pool) Instance(id, role string) *Instance {
 	if in := (*p.instances.Load())[id]; in != nil && in.Role == role {

@@ -331,6 +331,48 @@ func TestPool(t *testing.T) {
 			}
 			r.Apply(3, []Member{writer})
 		}},
+		"in doubt: who could go elsewhere does not wait for it": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
+			r.delay = time.Hour
+			errs := make(chan error)
+			for range 2 { // one connects, one waits in line
+				go func() {
+					s := &Session{}
+					s.SetElsewhere(true)
+					errs <- s.Borrow(r.Context(), r.instance(), "SELECT 1")
+				}()
+			}
+			synctest.Wait()
+			patient := make(chan error)
+			go func() {
+				s := &Session{}
+				err := s.Borrow(r.Context(), r.instance(), "SELECT 1")
+				s.Release(r.Context())
+				patient <- err
+			}()
+			synctest.Wait()
+			r.Doubt(writer.ID, true)
+			for range 2 {
+				if err := <-errs; !errors.Is(err, ErrRetired) {
+					r.Errorf("got %v", err)
+				}
+			}
+			s := &Session{}
+			s.SetElsewhere(true)
+			if err := s.Borrow(r.Context(), r.instance(), "SELECT 1"); !errors.Is(err, ErrRetired) {
+				r.Errorf("still in doubt: got %v", err)
+			}
+			if err := <-patient; err != nil {
+				r.Error(err)
+			}
+			r.Doubt(writer.ID, false)
+			r.delay = 0
+			r.Apply(3, nil)
+			r.Apply(4, []Member{writer})
+			if err := s.Borrow(r.Context(), r.instance(), "SELECT 1"); err != nil {
+				r.Error(err)
+			}
+			s.Release(r.Context())
+		}},
 		"the same members change nothing": {Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
 			before := r.instance()
 			r.Apply(7, []Member{writer, {ID: "i-2", Addr: "i-2:3306", Role: "reader"}})

@@ -41,9 +41,10 @@ type Session struct {
 	answered, hasAnswered bool  // a statement has left its warnings on this lease, or on one before
 	since                 int64 // the pool's clock when that began, or when the lease was kept
 
-	inLine func()      // see Queue
-	turn   chan grant  // for waits; made by the first
-	timer  *time.Timer // for waits; made by the first
+	inLine    func()      // see Queue
+	elsewhere bool        // see SetElsewhere
+	turn      chan grant  // for waits; made by the first
+	timer     *time.Timer // for waits; made by the first
 }
 
 // Borrow gets the session a backend of in for a statement, and brings it to the session's
@@ -113,6 +114,10 @@ func (s *Session) queued() {
 		f()
 	}
 }
+
+// SetElsewhere notes whether what the next Borrow is for could be done by another instance. It
+// does not wait then for a backend of an instance that is in doubt, but returns [ErrRetired].
+func (s *Session) SetElsewhere(possible bool) { s.elsewhere = possible }
 
 // prepare makes a connection fit for a session that it has not served just before.
 func (c *connection) prepare(ctx context.Context, s *Session) error {
