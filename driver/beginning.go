@@ -25,9 +25,9 @@ func (c *conn) began(text string, opts driver.TxOptions) {
 }
 
 // restart reports whether the transaction can begin again elsewhere, and makes it so. The
-// outcome is that of the statement that would be its first.
-func (c *conn) restart(x *exchange, outcome failover.Outcome) bool {
-	if !c.beginning.fresh || x.final || outcome != failover.NotExecuted && !x.reads || c.session.Pins() != 0 {
+// verdict is that of the statement that would be its first.
+func (c *conn) restart(x *exchange, v failover.Verdict) bool {
+	if !c.beginning.fresh || x.final || !v.Repeatable && !x.reads || c.session.Pins() != 0 {
 		return false
 	}
 	c.beginning.again = true
@@ -43,7 +43,7 @@ func (c *conn) beginAgain(ctx, inner context.Context, x *exchange, b *backend.Ba
 		c.session.SetInTx(true)
 		return false, nil
 	}
-	v := failover.Verdict{Class: c.classify(ctx, x, err).Class, Outcome: failover.NotExecuted}
+	v := failover.Verdict{Class: c.classify(ctx, x, err).Class, Outcome: failover.NotExecuted, Repeatable: true}
 	c.suspect(v.Class)
 	c.session.Discard() // nobody knows whether it has begun there
 	switch v.Class {

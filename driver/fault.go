@@ -37,7 +37,7 @@ func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err 
 	c.suspect(v.Class)
 	c.startClock(x)
 	x.cause = err
-	if c.session.Bound() && !c.restart(x, v.Outcome) {
+	if c.session.Bound() && !c.restart(x, v) {
 		return c.loseBound(x, v.Outcome, err)
 	}
 	c.session.Discard()
@@ -50,20 +50,20 @@ func (c *conn) retry(ctx context.Context, x *exchange, v failover.Verdict) error
 	case x.final && x.facts.Read():
 		c.cluster.interrupted.Add(1)
 		return c.failure(x, failover.ErrResultInterrupted, v.Outcome)
-	case x.final || v.Outcome != failover.NotExecuted && !x.again && !failover.IsIdempotent(ctx):
+	case x.final || !v.Repeatable && !x.again && !failover.IsIdempotent(ctx):
 		c.cluster.outcomeUnknown.Add(1)
 		return c.failure(x, failover.ErrOutcomeUnknown, v.Outcome)
 	case failover.IsWithoutRetry(ctx):
 		return c.failure(x, failover.ErrUnavailable, v.Outcome)
-	case v.Outcome != failover.NotExecuted && x.again && !c.cluster.cfg.RetryReads && !failover.IsIdempotent(ctx):
+	case !v.Repeatable && x.again && !c.cluster.cfg.RetryReads && !failover.IsIdempotent(ctx):
 		return c.failure(x, failover.ErrUnavailable, v.Outcome)
 	}
 	// The same instance, still in its role, for the third time: it may be this very
 	// statement that ends its connections.
-	if v.Outcome != failover.NotExecuted && x.faulted == x.in && x.attempts > maxExecutions {
+	if !v.Repeatable && x.faulted == x.in && x.attempts > maxExecutions {
 		return c.failure(x, failover.ErrUnavailable, v.Outcome)
 	}
-	x.repeated = x.repeated || v.Outcome != failover.NotExecuted
+	x.repeated = x.repeated || !v.Repeatable
 	return c.next(ctx, x, v.Class)
 }
 
@@ -116,31 +116,30 @@ func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 	return c.next(ctx, x, v.Class)
 }
 
-// classify adds to failover.Classify what only the session knows.
+// classify tells package failover what the session knows of the statement.
 func (c *conn) classify(ctx context.Context, x *exchange, err error) failover.Verdict {
-	b := c.session.Backend()
-	phase := failover.PhaseUnsent
-	switch sent, answered := b.Progress(); {
-	case sent && answered:
-		phase = failover.PhaseAnswering
-	case sent:
-		phase = failover.PhaseSent
+	v := failover.Situation{
+		Phase:         c.phase(err),
+		InTransaction: c.inTx || c.session.InTx(),
+		MayCommit:     x.facts.MayCommit(),
+		AsksReadOnly:  c.readOnlyTx(),
+		Confirmed:     x.readOnly == x.in && x.in != nil, // it was routed there again
+	}.Classify(ctx, err)
+	if v.Class == failover.ClassRefused {
+		x.readOnly = x.in
 	}
-	v := failover.Classify(ctx, err, phase)
-	if v.Class != failover.ClassRefused {
-		return v
-	}
-	// A read-only transaction that the program asked for refuses its writes itself.
-	if failover.ReadOnlyTransaction(err) && c.readOnlyTx() {
-		return failover.Verdict{Class: failover.ClassStatement, Outcome: failover.NotExecuted}
-	}
-	// Refused again by an instance that a probe confirmed as the writer in between:
-	// then it is not about the role (1290 speaks of other options, too).
-	if x.readOnly == x.in && x.in != nil {
-		return failover.Verdict{Class: failover.ClassStatement, Outcome: failover.NotExecuted}
-	}
-	x.readOnly = x.in
 	return v
+}
+
+// phase says how far the statement had come on the session's backend when err appeared.
+func (c *conn) phase(err error) failover.Phase {
+	switch sent, answered := c.session.Backend().Progress(); {
+	case !sent:
+		return failover.PhaseUnsent
+	case answered:
+		return failover.PhaseAnswering
+	}
+	return failover.PhaseSent
 }
 
 // suspect tells the monitor of a fault on the session's instance.
@@ -192,12 +191,11 @@ func (c *conn) loseBound(x *exchange, outcome failover.Outcome, cause error) err
 
 // loseTx is loseBound's part for an open transaction.
 func (c *conn) loseTx(x *exchange, outcome failover.Outcome) error {
-	// Without a COMMIT nothing of a transaction stays, whatever became of this statement.
 	lost := c.failure(x, failover.ErrTransactionLost, failover.NotExecuted)
 	if !x.facts.EndsTransaction() {
 		c.lost = lost
 	}
-	if outcome == failover.NotExecuted || !x.facts.MayCommit() {
+	if outcome == failover.NotExecuted {
 		c.cluster.transactionLost.Add(1)
 		return lost
 	}

@@ -53,7 +53,7 @@ func (c *conn) backend(ctx context.Context, x *exchange) (*backend.Backend, cont
 			return nil, nil, ErrAnswerGone
 		}
 		v := c.classify(ctx, x, err)
-		v.Outcome = failover.NotExecuted // it was about to be
+		v.Outcome, v.Repeatable = failover.NotExecuted, true // it was about to be
 		if err = c.decide(ctx, x, v, err); err != nil {
 			return nil, nil, err
 		}
@@ -158,7 +158,7 @@ func (c *conn) boundBackend(ctx context.Context, x *exchange) (*backend.Backend,
 	}
 	x.attempts++
 	if x.in.Lost() || b.IsCut() || !b.IsValid() {
-		if c.restart(x, failover.NotExecuted) {
+		if c.restart(x, failover.Verdict{Outcome: failover.NotExecuted, Repeatable: true}) {
 			return nil, nil
 		}
 		return nil, c.loseBound(x, failover.NotExecuted, nil)

@@ -24,10 +24,11 @@
 //
 // # Classes
 //
-// [Classify] is the one place that turns an error into a [Class] and an
-// [Outcome], from the error's type, its MySQL number and how far the statement
-// had come ([Phase]). It never looks at an error's text: texts differ between
-// servers and versions, numbers do not.
+// [Situation.Classify] is the one place that turns an error into a [Class] and
+// an [Outcome], from the error's type, its MySQL number and what is known of the
+// statement: how far it had come ([Phase]) and what it has to do with a
+// transaction. [Classify] is its short form for applications. Nothing looks at an
+// error's text: texts differ between servers and versions, numbers do not.
 //
 // # The gate
 //

@@ -10,74 +10,118 @@ import (
 )
 
 // Error numbers that a client meets in failovers, overload, kill and shutdown.
-// Sources: MySQL 9.7 "Server Error Message Reference", MariaDB Knowledge Base
-// "MariaDB Error Codes". Numbers, never texts: 1290's text differs by server.
+// Sources: MySQL 9.7 "Server Error Message Reference", MariaDB's errmsg-utf8.txt, and, number
+// by number, testdata/classes.txt. Numbers, never texts: 1290's text differs by server.
 const (
+	erCheckRead          = 1020 // ER_CHECKREAD
 	erConCount           = 1040 // ER_CON_COUNT_ERROR, as greeting: Too many connections
+	erOutOfResources     = 1041 // ER_OUT_OF_RESOURCES
+	erBadHost            = 1042 // ER_BAD_HOST_ERROR: the server cannot resolve our address
+	erHandshake          = 1043 // ER_HANDSHAKE_ERROR
 	erDBAccessDenied     = 1044 // ER_DBACCESS_DENIED_ERROR
 	erAccessDenied       = 1045 // ER_ACCESS_DENIED_ERROR
 	erNoDB               = 1046 // ER_NO_DB_ERROR
+	erUnknownCommand     = 1047 // ER_UNKNOWN_COM_ERROR: Galera's "has not yet prepared node for application use"
 	erBadDB              = 1049 // ER_BAD_DB_ERROR
 	erTableExists        = 1050 // ER_TABLE_EXISTS_ERROR
-	erBadField           = 1054 // ER_BAD_FIELD_ERROR
-	erWrongValueCount    = 1136 // ER_WRONG_VALUE_COUNT_ON_ROW
 	erServerShutdown     = 1053 // ER_SERVER_SHUTDOWN
+	erBadField           = 1054 // ER_BAD_FIELD_ERROR
+	erParse              = 1064 // ER_PARSE_ERROR
 	erNormalShutdown     = 1077 // ER_NORMAL_SHUTDOWN
 	erShutdownComplete   = 1079 // ER_SHUTDOWN_COMPLETE
-	erParse              = 1064 // ER_PARSE_ERROR
+	erForcingClose       = 1080 // ER_FORCING_CLOSE
 	erNoSuchThread       = 1094 // ER_NO_SUCH_THREAD
 	erUnknownTable       = 1109 // ER_UNKNOWN_TABLE: an information_schema view that is not there
 	erHostBlocked        = 1129 // ER_HOST_IS_BLOCKED
+	erHostNotPrivileged  = 1130 // ER_HOST_NOT_PRIVILEGED
 	erCantCreateThread   = 1135 // ER_CANT_CREATE_THREAD
+	erWrongValueCount    = 1136 // ER_WRONG_VALUE_COUNT_ON_ROW
 	erTableAccessDenied  = 1142 // ER_TABLEACCESS_DENIED_ERROR
 	erColumnAccessDenied = 1143 // ER_COLUMNACCESS_DENIED_ERROR
 	erNoSuchTable        = 1146 // ER_NO_SUCH_TABLE
-	erUserConnections    = 1203 // ER_TOO_MANY_USER_CONNECTIONS
-	erUserLimit          = 1226 // ER_USER_LIMIT_REACHED
-	erSpecificAccess     = 1227 // ER_SPECIFIC_ACCESS_DENIED_ERROR
-	erOptionPrevents     = 1290 // ER_OPTION_PREVENTS_STATEMENT: --read-only, --super-read-only, --innodb-read-only
-	erCheckRead          = 1020 // ER_CHECKREAD
+	erAborting           = 1152 // ER_ABORTING_CONNECTION
+	erNetReadFromPipe    = 1154 // ER_NET_READ_ERROR_FROM_PIPE
+	erNetFcntl           = 1155 // ER_NET_FCNTL_ERROR
+	erNetOutOfOrder      = 1156 // ER_NET_PACKETS_OUT_OF_ORDER
+	erNetUncompress      = 1157 // ER_NET_UNCOMPRESS_ERROR
+	erNetRead            = 1158 // ER_NET_READ_ERROR
+	erNetReadInterrupted = 1159 // ER_NET_READ_INTERRUPTED
+	erNetWrite           = 1160 // ER_NET_ERROR_ON_WRITE
+	erNetWriteInterrupt  = 1161 // ER_NET_WRITE_INTERRUPTED
 	erDuringCommit       = 1180 // ER_ERROR_DURING_COMMIT
+	erNewAborting        = 1184 // ER_NEW_ABORTING_CONNECTION
+	erUserConnections    = 1203 // ER_TOO_MANY_USER_CONNECTIONS
 	erLockWait           = 1205 // ER_LOCK_WAIT_TIMEOUT
 	erLockTableFull      = 1206 // ER_LOCK_TABLE_FULL
 	erDeadlock           = 1213 // ER_LOCK_DEADLOCK
+	erUserLimit          = 1226 // ER_USER_LIMIT_REACHED
+	erSpecificAccess     = 1227 // ER_SPECIFIC_ACCESS_DENIED_ERROR
+	erUnknownPrepared    = 1243 // ER_UNKNOWN_STMT_HANDLER
+	erOptionPrevents     = 1290 // ER_OPTION_PREVENTS_STATEMENT: --read-only, --super-read-only, --innodb-read-only
+	erNoSuchRoutine      = 1305 // ER_SP_DOES_NOT_EXIST
 	erXARollback         = 1402 // ER_XA_RBROLLBACK
+	erPreparedLimit      = 1461 // ER_MAX_PREPARED_STMT_COUNT_REACHED
 	erXATimeout          = 1613 // ER_XA_RBTIMEOUT
 	erXADeadlock         = 1614 // ER_XA_RBDEADLOCK
-	erRolledBackAtCommit = 3101 // ER_TRANSACTION_ROLLBACK_DURING_COMMIT
-	erNoSuchRoutine      = 1305 // ER_SP_DOES_NOT_EXIST
-	erPreparedLimit      = 1461 // ER_MAX_PREPARED_STMT_COUNT_REACHED
-	erUnknownPrepared    = 1243 // ER_UNKNOWN_STMT_HANDLER
 	erNeedsPrepare       = 1615 // ER_NEED_REPREPARE
 	erReadOnlyTx         = 1792 // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
 	erReadOnlyMode       = 1836 // ER_READ_ONLY_MODE
 	erConnectionKilled   = 1927 // MariaDB ER_CONNECTION_KILLED
+	crConnection         = 2002 // CR_CONNECTION_ERROR, and the next ones: a client's own numbers,
+	crConnectHost        = 2003 // CR_CONN_HOST_ERROR which proxies answer with when they lose
+	crServerGone         = 2006 // CR_SERVER_GONE_ERROR the server behind them
+	crServerLost         = 2013 // CR_SERVER_LOST
+	crServerLostExtended = 2055 // CR_SERVER_LOST_EXTENDED
+	erOffline            = 3032 // ER_SERVER_OFFLINE_MODE
+	erRunHook            = 3100 // ER_RUN_HOOK_ERROR: a group's plugin, before a commit
+	erRolledBackAtCommit = 3101 // ER_TRANSACTION_ROLLBACK_DURING_COMMIT
+	erNotAvailable       = 3168 // ER_SERVER_ISNT_AVAILABLE
 	erSessionKilled      = 3169 // ER_SESSION_WAS_KILLED
 	erIdleDisconnect     = 4031 // ER_CLIENT_INTERACTION_TIMEOUT: the server closed an idle connection
 )
 
-func classifyNumber(number uint16, phase Phase) Verdict {
+// answered is judge for an ERR packet. It is an answer: the statement failed and left
+// nothing behind, unless the number speaks of something else than the statement.
+func (s Situation) answered(number uint16) (Class, Outcome) {
 	switch number {
 	case erConCount, erUserConnections, erCantCreateThread:
-		return Verdict{ClassBusy, NotExecuted}
-	case erUserLimit:
-		// 1226 speaks of connections when it comes in place of a greeting's OK, and of
-		// queries or updates per hour when it answers a statement.
-		if phase == PhaseConnect {
-			return Verdict{ClassBusy, NotExecuted}
+		return ClassBusy, NotExecuted
+	case erUserLimit, erOutOfResources:
+		// They speak of connections and threads when they come in place of a greeting's OK,
+		// and of queries an hour or a statement's memory when they answer one.
+		if s.Phase == PhaseConnect {
+			return ClassBusy, NotExecuted
 		}
-		return Verdict{ClassStatement, NotExecuted}
-	case erOptionPrevents, erReadOnlyMode, erReadOnlyTx:
-		return Verdict{ClassRefused, NotExecuted}
+	case erOptionPrevents, erReadOnlyMode, erReadOnlyTx, erUnknownCommand, erOffline, erNotAvailable:
+		// A READ ONLY transaction that the program asked for refuses its writes itself. And
+		// what the writer refuses is not about its role: 1290 speaks of other options, too.
+		if s.Confirmed || number == erReadOnlyTx && s.AsksReadOnly {
+			return ClassStatement, NotExecuted
+		}
+		return ClassRefused, NotExecuted
 	case erIdleDisconnect:
-		return Verdict{ClassHungUp, NotExecuted}
-	case erServerShutdown, erNormalShutdown, erShutdownComplete, erConnectionKilled, erSessionKilled:
+		return ClassHungUp, NotExecuted
+	case erServerShutdown, erNormalShutdown, erShutdownComplete, erForcingClose, erConnectionKilled, erSessionKilled:
 		// The ERR packet may overtake a commit that another thread of the server has made
 		// durable already, so what was sent stays in doubt.
-		return Verdict{ClassGoodbye, outcomeOf(phase)}
+		return ClassGoodbye, s.sent()
+	case erAborting, erNewAborting, erNetReadFromPipe, erNetFcntl, erNetOutOfOrder, erNetUncompress,
+		erNetRead, erNetReadInterrupted, erNetWrite, erNetWriteInterrupt,
+		crConnection, crConnectHost, crServerGone, crServerLost, crServerLostExtended:
+		// The server, or a proxy before it, lost a connection: it may have been while the
+		// statement ran, or while its answer was written.
+		return ClassLost, s.sent()
+	case erBadHost, erHandshake:
+		// What the server heard of us, or of its name server, was cut off.
+		if s.Phase == PhaseConnect {
+			return ClassLost, NotExecuted
+		}
+	case erDuringCommit, erRunHook:
+		// The commit failed in one place and may be done in another: the binary log and the
+		// engine, this member of a group and the others.
+		return ClassStatement, s.sent()
 	}
-	// An ERR packet is an answer: the statement failed and left nothing behind.
-	return Verdict{ClassStatement, NotExecuted}
+	return ClassStatement, NotExecuted
 }
 
 // Number returns the MySQL error number in err's chain, if there is one.
@@ -87,14 +131,6 @@ func Number(err error) (uint16, bool) {
 		return 0, false
 	}
 	return me.Number, true
-}
-
-// ReadOnlyTransaction reports whether err is the refusal of a write in a READ ONLY
-// transaction (1792). Unless the session asked for such a transaction, it comes
-// from a server that has become read-only.
-func ReadOnlyTransaction(err error) bool {
-	number, ok := Number(err)
-	return ok && number == erReadOnlyTx
 }
 
 func isNumber(err error, numbers ...uint16) bool {
@@ -123,10 +159,11 @@ func NotOpen(err error) bool { return isNumber(err, erUnknownTable, erUnknownPre
 
 // EndsTransaction reports whether err may have rolled the whole transaction back: deadlock
 // (1213), lock wait timeout with innodb_rollback_on_timeout (1205), a full lock table
-// (1206), failed commits (1180, 3101), a changed record under MariaDB's snapshot
+// (1206), failed commits (1180, 3100, 3101), a changed record under MariaDB's snapshot
 // isolation (1020), the ends of XA transactions (1402, 1613, 1614).
 func EndsTransaction(err error) bool {
-	return isNumber(err, erCheckRead, erDuringCommit, erLockWait, erLockTableFull, erDeadlock, erXARollback, erXATimeout, erXADeadlock, erRolledBackAtCommit)
+	return isNumber(err, erCheckRead, erDuringCommit, erLockWait, erLockTableFull, erDeadlock,
+		erXARollback, erXATimeout, erXADeadlock, erRunHook, erRolledBackAtCommit)
 }
 
 // NoSuchThread reports whether KILL named a connection that is gone (1094).
@@ -148,7 +185,7 @@ func Explain(err error) topology.Problem {
 		return topology.ProblemNoView
 	case erTableAccessDenied, erColumnAccessDenied, erSpecificAccess:
 		return topology.ProblemDenied
-	case erAccessDenied, erDBAccessDenied, erBadDB, erHostBlocked:
+	case erAccessDenied, erDBAccessDenied, erBadDB, erHostBlocked, erHostNotPrivileged:
 		return topology.ProblemCredentials
 	case erConCount, erUserConnections, erUserLimit, erCantCreateThread:
 		return topology.ProblemBusy
