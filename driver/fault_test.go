@@ -12,6 +12,7 @@ import (
 
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
+	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
 )
 
 // TestFaults goes through the table of failover semantics, row by row.
@@ -320,6 +321,24 @@ func TestFaults(t *testing.T) {
 			}
 			for _, tx := range others {
 				r.must(tx.Rollback())
+			}
+		},
+		"a server that restarted and kept its connections has rolled back": func(r *rig) {
+			r.script.OnPrefix("DELETE", func(_ context.Context, call fakemysql.Call) fakemysql.Reply {
+				call.End()
+				return fakemysql.Fail(1105, "HY000", "The last transaction was aborted due to Zero Downtime Restart. Please retry.")
+			})
+			conn, err := r.db.Conn(r.Context())
+			r.must(err)
+			defer conn.Close()
+			r.must(r.exec(conn, "BEGIN"))
+			if err := r.exec(conn, "DELETE FROM t"); failoverNumber(err) != 1105 {
+				r.Errorf("got %v", err)
+			}
+			for _, in := range r.c.Stats().Pool.Instances {
+				if in.InTx != 0 {
+					r.Error("the session still takes itself to be in a transaction")
+				}
 			}
 		},
 		"an error of the statement's own is nobody's fault": func(r *rig) {

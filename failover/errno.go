@@ -31,6 +31,7 @@ const (
 	erShutdownComplete   = 1079 // ER_SHUTDOWN_COMPLETE
 	erForcingClose       = 1080 // ER_FORCING_CLOSE
 	erNoSuchThread       = 1094 // ER_NO_SUCH_THREAD
+	erUnknown            = 1105 // ER_UNKNOWN_ERROR: Aurora's, after a restart that kept the connection
 	erUnknownTable       = 1109 // ER_UNKNOWN_TABLE: an information_schema view that is not there
 	erHostBlocked        = 1129 // ER_HOST_IS_BLOCKED
 	erHostNotPrivileged  = 1130 // ER_HOST_NOT_PRIVILEGED
@@ -160,9 +161,10 @@ func NotOpen(err error) bool { return isNumber(err, erUnknownTable, erUnknownPre
 // EndsTransaction reports whether err may have rolled the whole transaction back: deadlock
 // (1213), lock wait timeout with innodb_rollback_on_timeout (1205), a full lock table
 // (1206), failed commits (1180, 3100, 3101), a changed record under MariaDB's snapshot
-// isolation (1020), the ends of XA transactions (1402, 1613, 1614).
+// isolation (1020), the ends of XA transactions (1402, 1613, 1614), and Aurora's restart with
+// zero downtime, which keeps the connection and rolls back (1105).
 func EndsTransaction(err error) bool {
-	return isNumber(err, erCheckRead, erDuringCommit, erLockWait, erLockTableFull, erDeadlock,
+	return isNumber(err, erCheckRead, erUnknown, erDuringCommit, erLockWait, erLockTableFull, erDeadlock,
 		erXARollback, erXATimeout, erXADeadlock, erRunHook, erRolledBackAtCommit)
 }
 
