@@ -261,13 +261,24 @@ func (c *conn) escapes() bool { return c.status&wire.StatusNoBackslashEscapes ==
 
 func (c *conn) inTransaction() bool { return c.status&wire.StatusInTrans != 0 }
 
-// goodbye sends an error unasked and closes an idle connection; a busy one only is
-// closed.
-func (c *conn) goodbye(e *wire.Error) {
+// goodbye sends an error unasked and closes an idle connection; one that is busy until
+// patience ends is closed without it. A connection whose answer has just gone out is idle
+// soon.
+func (c *conn) goodbye(e *wire.Error, patience <-chan struct{}) {
+	idle := true
 	select {
 	case <-c.turn: // and it never comes back
-		_ = c.toClient(0, e.Append(nil))
 	default:
+		select {
+		case <-c.turn:
+		case <-patience:
+			idle = false
+		case <-c.ended:
+			return
+		}
+	}
+	if idle {
+		_ = c.toClient(0, e.Append(nil))
 	}
 	c.end(endClosed)
 }

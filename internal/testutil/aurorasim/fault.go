@@ -1,6 +1,7 @@
 package aurorasim
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -154,11 +155,13 @@ func (i *Instance) endConnections(how ending) {
 
 // Goodbye sends this error to every idle connection, unasked, and closes it, as
 // servers do before they shut down (1053) or when a connection idled too long (4031).
-// Connections with a statement under way are closed without it.
+// Connections with a statement under way that does not end soon are closed without it.
 func (i *Instance) Goodbye(number uint16, text string) {
 	e := &wire.Error{Number: number, State: sqlState(number), Message: text}
+	patience, cancel := context.WithTimeout(context.Background(), demoteGrace)
+	defer cancel()
 	for _, c := range i.connections() {
-		c.goodbye(e)
+		c.goodbye(e, patience.Done())
 	}
 	i.cluster.journal.event(EventFault, i.ID, "goodbye %d", number)
 }
