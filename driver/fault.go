@@ -133,8 +133,9 @@ func (c *conn) classify(ctx context.Context, x *exchange, err error) failover.Ve
 
 // phase says how far the statement had come on the session's backend when err appeared.
 func (c *conn) phase(err error) failover.Phase {
-	switch sent, answered := c.session.Backend().Progress(); {
-	case !sent:
+	b := c.session.Backend()
+	switch sent, answered := b.Progress(); {
+	case !sent, b.Unasked(err):
 		return failover.PhaseUnsent
 	case answered:
 		return failover.PhaseAnswering

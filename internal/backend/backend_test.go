@@ -52,6 +52,30 @@ func exec(t *testing.T, b *Backend, query string) {
 	}
 }
 
+// TestUnaskedIsNoAnswer lets the number of an error packet that is part of an answer wrap
+// around to 0.
+func TestUnaskedIsNoAnswer(t *testing.T) {
+	wrapped := false
+	for rows := 245; rows < 256; rows++ {
+		result := fakemysql.Result{Columns: []fakemysql.Column{fakemysql.Int("n")}, Err: &fakemysql.Error{Number: 1053, State: "08S01"}}
+		for n := range rows {
+			result.Rows = append(result.Rows, []any{n})
+		}
+		server := fakemysql.New(fakemysql.Config{Handler: fakemysql.NewScript().On("SELECT n", result)})
+		t.Cleanup(server.Close)
+		_, d := serve(t, func(c *Config) { c.Dial = server.Dial })
+		b := connect(t, d)
+		_, err := b.ExecContext(t.Context(), "SELECT n", nil)
+		if err == nil || b.Unasked(err) {
+			t.Errorf("after %d rows: %v, unasked %v", rows, err, b.Unasked(err))
+		}
+		wrapped = wrapped || b.reader.sequence.Uint() == 1
+	}
+	if !wrapped {
+		t.Error("no error packet had the number 0")
+	}
+}
+
 func TestStatus(t *testing.T) {
 	_, d := serve(t, nil)
 	b := connect(t, d)
