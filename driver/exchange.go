@@ -45,7 +45,7 @@ type exchange struct {
 	since    time.Time      // of the first fault
 	pause    failover.Pause
 	cause    error // of the last fault
-	repeated bool  // executed again though it may have been executed before
+	losses   int   // how often it may have been executed and its answer was lost
 }
 
 // query executes x for its rows, as often as it takes.

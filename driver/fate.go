@@ -33,7 +33,7 @@ func (c *conn) finish(x *exchange, err error) {
 // fate is what became of a statement that met a fault.
 func (x *exchange) fate(err error) failover.Fate {
 	switch {
-	case err == nil && x.repeated:
+	case err == nil && x.losses > 0:
 		return failover.FateReexecuted
 	case err == nil:
 		return failover.FateWaited

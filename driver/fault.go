@@ -58,18 +58,18 @@ func (c *conn) retry(ctx context.Context, x *exchange, v failover.Verdict) error
 	case !v.Repeatable && x.again && !c.cluster.cfg.RetryReads && !failover.IsIdempotent(ctx):
 		return c.failure(x, failover.ErrUnavailable, v.Outcome)
 	}
-	// The same instance, still in its role, for the third time: it may be this very
-	// statement that ends its connections.
-	if !v.Repeatable && x.faulted == x.in && x.attempts > maxExecutions {
-		return c.failure(x, failover.ErrUnavailable, v.Outcome)
+	if !v.Repeatable {
+		if x.losses++; x.losses == maxExecutions {
+			return c.failure(x, failover.ErrUnavailable, v.Outcome)
+		}
 	}
-	x.repeated = x.repeated || !v.Repeatable
 	return c.next(ctx, x, v.Class)
 }
 
-// maxExecutions is how often a statement is executed on an instance that loses the
-// connection each time and is well all the same.
-const maxExecutions = 3
+// maxExecutions is how often a statement is executed whose answer is lost each time: it may be
+// the statement itself that ends connections, or servers. On an instance that is well each
+// time, the pauses between make it some two seconds.
+const maxExecutions = 8
 
 // next prepares another attempt. Where no change of the snapshot will call for it, it
 // comes after a pause.

@@ -38,7 +38,12 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	c.session.SetReading(false)
 	c.answered(x, err)
 	before := c.session.InTx()
-	c.session.SetInTx(c.inTx || assumed || b.InTransaction())
+	if err != nil && current && c.inTx && !b.InTransaction() && failover.EndsTransaction(err) {
+		// Rolled back, by a deadlock say: what comes next in it must not run in autocommit.
+		x.cause = err
+		_ = c.loseTx(x, failover.NotExecuted)
+	}
+	c.session.SetInTx(c.inTx && c.lost == nil || assumed || b.InTransaction())
 	c.assumed = assumed
 	changed := c.reported(x, current, before != c.session.InTx())
 	if changed || !x.facts.Plain() || x.unseen() {

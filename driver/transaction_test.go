@@ -3,11 +3,13 @@ package driver
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/mysqld"
 )
 
@@ -323,5 +325,63 @@ func TestTextTransactionOfThePool(t *testing.T) {
 		}
 		c.rest()
 		s.same("rows", c.value("SELECT GROUP_CONCAT(n ORDER BY id) FROM tx"), "3,2,2")
+	})
+}
+
+// TestDeadlockEndsTransaction: after an error that rolled the transaction back, what the
+// program goes on to do in it is not done, and it is not committed.
+func TestDeadlockEndsTransaction(t *testing.T) {
+	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
+		st := newStage(t, s, database, "fpPoolSize=4")
+		st.asRoot("REPLACE INTO w VALUES (1, 0), (2, 0)")
+		begin := func() *sql.Tx {
+			tx, err := st.db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return tx
+		}
+		update := func(tx *sql.Tx, id int) error {
+			_, err := tx.ExecContext(t.Context(), "UPDATE w SET v = v + 1 WHERE id = ?", id)
+			return err
+		}
+		one, two := begin(), begin()
+		for id, tx := range []*sql.Tx{one, two} {
+			if err := update(tx, id+1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := make(chan error, 1)
+		go func() { first <- update(one, 2) }()
+		eventually(t, "one waits for two", func() bool { return st.runs("UPDATE w") > 0 })
+		err := update(two, 1)
+		victim, other := two, one
+		if firstErr := <-first; firstErr != nil {
+			victim, other, err = one, two, firstErr
+		}
+		if number, _ := failover.Number(err); number != 1213 {
+			t.Fatalf("no deadlock: %v", err)
+		}
+		if err := update(victim, 1); !errors.Is(err, failover.ErrTransactionLost) {
+			t.Errorf("the next statement of the victim: %v", err)
+		} else if number, _ := failover.Number(err); number != 1213 {
+			t.Errorf("the error does not say why: %v", err)
+		}
+		if err := victim.Commit(); !errors.Is(err, failover.ErrTransactionLost) {
+			t.Errorf("the victim's COMMIT: %v", err)
+		}
+		if err := other.Commit(); err != nil {
+			t.Error(err)
+		}
+		if n := st.number(st.root, "SELECT SUM(v) FROM w"); n != 2 {
+			t.Errorf("%d updates, want those of the other", n)
+		}
+		tx := begin() // the session is well
+		if err := errors.Join(update(tx, 1), tx.Rollback()); err != nil {
+			t.Error(err)
+		}
+		if p := st.pool(); p.InTx != 0 || p.InUse != 0 {
+			t.Errorf("left: %+v", p)
+		}
 	})
 }
