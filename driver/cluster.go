@@ -207,7 +207,7 @@ func (cl *cluster) poolLimit(ctx context.Context, b *backend.Backend) (int, erro
 // the statements that wait for it are cut loose.
 func (cl *cluster) silent(id string) {
 	if s := cl.monitor.Snapshot(); s != nil {
-		cl.monitor.Suspect(id, s.Epoch, topology.ReasonSilence)
+		cl.monitor.Silence(id, s.Epoch)
 	}
 }
 

@@ -157,9 +157,11 @@ type Config struct {
 	// 1ms, at most FailoverTimeout.
 	ProbeTimeout time.Duration
 
-	// StallTimeout is for how long an instance may send nothing at all to any
-	// connection that waits for it before a probe on a fresh one decides whether
-	// it lives. Default 2s; 0 = off.
+	// StallTimeout is for how long an instance that owes an answer may send nothing at
+	// all to any connection before a probe on a fresh one decides whether it lives. The
+	// probe begins at this time at the latest, and by a twentieth (5ms at least, 1s at
+	// most) before it at the earliest. So a silent death is found within
+	// StallTimeout + ProbeTimeout. Default 2s, at least ProbeTimeout; 0 = off.
 	StallTimeout time.Duration
 
 	// RetryReads re-executes an autocommit read that met a fault before its first

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,22 +39,25 @@ type Instance struct {
 	dialing                                          atomic.Int64
 	dials, dialErrors, borrowed, timeouts, reclaimed atomic.Uint64
 
-	mu      sync.Mutex
-	size    int // slots; 1 until the server was asked, see Config.Limit
-	free    int // slots that nobody holds
-	open    map[*connection]struct{}
-	pinned  map[*Session]struct{}
-	inTx    int
-	ending  int         // slots of connections that were cut, see abandon
-	waiters sessionList // those who wait for a slot
-	busy    sessionList // those who have one
-	kept    sessionList // those who have one and keep a lease for their next statement
-	resting sessionList // and those of them that lie in database/sql's pool
-	sized   bool        // size is final
+	mu        sync.Mutex
+	size      int // slots; 1 until the server was asked, see Config.Limit
+	free      int // slots that nobody holds
+	open      map[*connection]struct{}
+	past      uint64 // bytes that came on connections which are closed
+	connected uint64 // connects that the server has answered, with an error or not
+	pinned    map[*Session]struct{}
+	inTx      int
+	ending    int         // slots of connections that were cut, see abandon
+	waiters   sessionList // those who wait for a slot
+	busy      sessionList // those who have one
+	kept      sessionList // those who have one and keep a lease for their next statement
+	resting   sessionList // and those of them that lie in database/sql's pool
+	sized     bool        // size is final
 
 	// The keeper's alone.
-	heard      uint64
-	quietSince time.Time
+	heard      uint64    // signs of life, as of the last look
+	owes       bool      // an answer was due, and none came since quietSince
+	quietSince time.Time // of use only if it owes one
 	nextSweep  time.Time
 	nextWarm   time.Time
 	warming    atomic.Bool
@@ -121,7 +125,12 @@ func (in *Instance) connect(ctx context.Context) (*connection, error) {
 			_ = b.Close()
 		}
 	}
+	in.mu.Lock()
+	if !silence(ctx, err) {
+		in.connected++
+	}
 	if err != nil {
+		in.mu.Unlock()
 		in.dialErrors.Add(1)
 		if in.Retired() {
 			return nil, ErrRetired
@@ -129,10 +138,19 @@ func (in *Instance) connect(ctx context.Context) (*connection, error) {
 		return nil, err
 	}
 	c := &connection{Backend: b, expires: in.expiry(b)}
-	in.mu.Lock()
 	in.open[c] = struct{}{}
 	in.mu.Unlock()
 	return c, nil
+}
+
+// silence reports whether a connect ended for want of an answer. Anything else is one:
+// that there is no room for another connection, say.
+func silence(ctx context.Context, err error) bool {
+	if err == nil {
+		return false
+	}
+	late, ok := errors.AsType[net.Error](err)
+	return ctx.Err() != nil || ok && late.Timeout()
 }
 
 // fix asks the server how many connections there may be, once.
@@ -164,6 +182,8 @@ func (in *Instance) fix(ctx context.Context, b *backend.Backend) error {
 func (in *Instance) close(c *connection) {
 	in.mu.Lock()
 	delete(in.open, c)
+	_, received := c.Pulse()
+	in.past += received
 	in.mu.Unlock()
 	_ = c.Close()
 }

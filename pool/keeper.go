@@ -5,8 +5,10 @@ import "time"
 // keep is the pool's one goroutine: it moves the coarse clock, listens for silent
 // instances and closes what was idle for too long.
 func (p *Pool) keep() {
-	tick := time.NewTicker(p.beat())
+	beat := p.beat()
+	tick := time.NewTicker(beat)
 	defer tick.Stop()
+	last := time.Now()
 	for {
 		select {
 		case <-p.stop:
@@ -14,51 +16,63 @@ func (p *Pool) keep() {
 		case now := <-tick.C:
 			p.clock.Store(now.UnixNano())
 			for _, in := range *p.instances.Load() {
-				if in.silent(now) {
+				if in.silent(last, now, beat) {
 					p.cfg.Silent(in.ID)
 				}
 				in.sweep(now)
 				in.warm(now)
 			}
+			last = now
 		}
 	}
 }
 
-// beat is how often the keeper looks: often enough to notice a silence within a
-// tenth of its limit.
+// beat is how often the keeper looks. A silence is noticed by so much too early at most.
 func (p *Pool) beat() time.Duration {
-	const slowest, fastest = time.Second, 10 * time.Millisecond
-	if d := p.cfg.StallTimeout / 10; d > 0 {
+	const slowest, fastest = time.Second, 5 * time.Millisecond
+	if d := p.cfg.StallTimeout / 20; d > 0 {
 		return min(max(d, fastest), slowest)
 	}
 	return slowest
 }
 
-// silent reports whether answers have been due from the instance and not one byte
-// has come on any connection for StallTimeout; then it counts anew.
-func (in *Instance) silent(now time.Time) bool {
+// silent reports whether the instance owes an answer and not one byte has come on any
+// connection for StallTimeout; then it counts anew. When a byte came or a statement was
+// sent is known as "between two looks" only. The silence is taken to have begun at the
+// first, and the last look before its limit reports it: so never late. What went
+// unanswered is owed though whoever waited for it has hung up.
+func (in *Instance) silent(last, now time.Time, beat time.Duration) bool {
 	limit := in.pool.cfg.StallTimeout
 	if limit <= 0 || in.pool.cfg.Silent == nil {
 		return false
 	}
-	due := in.dialing.Load() > 0
-	heard := in.dials.Load() - in.dialErrors.Load() // a completed connect is life, too
+	due, heard := in.pulse()
+	switch {
+	case heard != in.heard:
+		in.heard, in.owes, in.quietSince = heard, due, last
+	case due && !in.owes:
+		in.owes, in.quietSince = true, last
+	}
+	if !in.owes || now.Add(beat).Sub(in.quietSince) <= limit {
+		return false
+	}
+	in.owes, in.quietSince = due, now
+	return true
+}
+
+// pulse tells whether an answer is due now, and counts all signs of life: bytes that
+// came, connects that ended.
+func (in *Instance) pulse() (due bool, heard uint64) {
+	due = in.dialing.Load() > 0
 	in.mu.Lock()
+	defer in.mu.Unlock()
+	heard = in.connected + in.past
 	for c := range in.open {
 		waiting, received := c.Pulse()
 		due = due || waiting
 		heard += received
 	}
-	in.mu.Unlock()
-	if !due || heard != in.heard || in.quietSince.IsZero() {
-		in.heard, in.quietSince = heard, now
-		return false
-	}
-	if now.Sub(in.quietSince) < limit {
-		return false
-	}
-	in.quietSince = now
-	return true
+	return due, heard
 }
 
 // sweep closes the backends that were idle for IdleTimeout and those past their

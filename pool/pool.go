@@ -48,7 +48,7 @@ type Config struct {
 	// time, at least 1.
 	ConnectConcurrency int
 	// StallTimeout is how long an instance may be silent, with answers due, before
-	// Silent is called; 0 = for ever.
+	// Silent is called: never later, and by a twentieth earlier at most; 0 = for ever.
 	StallTimeout time.Duration
 	// Silent is called from the pool's own goroutine, without locks, for an instance
 	// of which no connection received a byte for StallTimeout while answers were due.

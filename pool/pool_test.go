@@ -380,22 +380,6 @@ func TestPool(t *testing.T) {
 				r.Error("retired")
 			}
 		}},
-		"silence": {Config{Size: 2, MaxIdle: Fixed(2), StallTimeout: 2 * time.Second}, func(r *rig) {
-			s := r.borrow()
-			time.Sleep(time.Minute)
-			if len(r.silent) != 0 {
-				r.Error("idle is not silent")
-			}
-			r.delay = time.Hour // a connect that gets no answer
-			ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-			defer cancel()
-			start := time.Now()
-			go func() { _ = new(Session).Borrow(ctx, r.instance(), "SELECT 1") }()
-			if id := <-r.silent; id != "i-1" || time.Since(start) > 2500*time.Millisecond {
-				r.Errorf("%s after %s", id, time.Since(start))
-			}
-			s.Release(r.Context())
-		}},
 	} {
 		t.Run(name, func(t *testing.T) { bubble(t, test.cfg, test.run) })
 	}

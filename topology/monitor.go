@@ -81,10 +81,11 @@ type Monitor struct {
 	news   chan struct{} // of the herald: there are changes to tell
 	runs   sync.WaitGroup
 
-	mu      sync.Mutex
-	changes []change // not told yet
-	flight  *flight  // the discovery under way
-	closed  bool
+	mu        sync.Mutex
+	changes   []change        // not told yet
+	flight    *flight         // the discovery under way
+	listening map[string]bool // instances whose silence is looked into
+	closed    bool
 }
 
 // flight is a discovery that its callers share.
@@ -255,6 +256,43 @@ func (m *Monitor) Probe(ctx context.Context, id string) error {
 	m.observe(o)
 	m.rouse()
 	return a.err
+}
+
+// Silence says that an instance, chosen by a snapshot of that epoch, owes answers and
+// sends nothing. It may be busy with a long statement: so it stays in use while one
+// probe over a fresh connection decides. Nothing changes if it is answered at once; after
+// half of its time the instance is suspected, so that the others are asked, too; at its
+// end the instance is down. Silence does not wait for that.
+func (m *Monitor) Silence(id string, epoch uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || m.listening[id] {
+		return
+	}
+	if m.listening == nil {
+		m.listening = make(map[string]bool)
+	}
+	m.listening[id] = true
+	m.runs.Go(func() { m.listen(id, epoch) })
+}
+
+func (m *Monitor) listen(id string, epoch uint64) {
+	decided := make(chan struct{})
+	m.runs.Go(func() {
+		defer close(decided)
+		_ = m.Probe(m.ctx, id) // it draws the consequences itself
+	})
+	half := time.NewTimer(m.cfg.Timeout / 2)
+	defer half.Stop()
+	select {
+	case <-half.C:
+		m.Suspect(id, epoch, ReasonSilence)
+		<-decided
+	case <-decided:
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.listening, id)
 }
 
 // Verify lets the server at the other end of conn say who it is. It returns
