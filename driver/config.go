@@ -137,7 +137,8 @@ type Config struct {
 	// does the statement that needed the backend. "" (default) is none.
 	InitQuery string
 
-	// FailoverTimeout bounds one statement's whole wait for a usable instance.
+	// FailoverTimeout bounds one statement's whole wait for a usable instance, and a
+	// program's first one for the cluster to be reached at all.
 	// Default 30s; 0 = no bound but the context's deadline.
 	FailoverTimeout time.Duration
 
@@ -150,11 +151,12 @@ type Config struct {
 	ProbeInterval time.Duration
 
 	// ProbeIntervalFast is the pause between polls of all instances while one is
-	// suspect. Default 100ms, at least 1ms, at most ProbeInterval.
+	// suspect. Default 100ms, at least 1ms, at most ProbeInterval and FailoverTimeout.
 	ProbeIntervalFast time.Duration
 
 	// ProbeTimeout bounds one probe, its dialling included. Default 1s, at least
-	// 1ms, at most FailoverTimeout.
+	// 1ms, at most FailoverTimeout and StallTimeout. The first connection to the
+	// cluster gets ten times as long.
 	ProbeTimeout time.Duration
 
 	// StallTimeout is for how long an instance that owes an answer may send nothing at

@@ -182,6 +182,11 @@ func TestConflict(t *testing.T) {
 		{func(c *Config) { c.ProbeIntervalFast = 5001 * time.Millisecond }, []string{"fpProbeIntervalFast", "fpProbeInterval", "5.001s"}},
 		{func(c *Config) { c.FailoverTimeout = 999 * time.Millisecond }, []string{"fpProbeTimeout", "fpFailoverTimeout", "999ms"}},
 		{func(c *Config) { c.FailoverTimeout = 0 }, nil},
+		{func(c *Config) { c.StallTimeout = 999 * time.Millisecond }, []string{"fpStallTimeout is shorter than fpProbeTimeout", "999ms", "1s (the default)"}},
+		{func(c *Config) { c.StallTimeout, c.ProbeTimeout = 3*time.Second, 3*time.Second }, nil},
+		{func(c *Config) { c.ProbeTimeout = 3 * time.Second }, []string{"fpStallTimeout is 2s (the default)", "fpProbeTimeout is 3s"}},
+		{func(c *Config) { c.StallTimeout, c.ProbeTimeout = 0, 3*time.Second }, nil},
+		{func(c *Config) { c.ProbeTimeout, c.FailoverTimeout = time.Millisecond, 99*time.Millisecond }, []string{"fpProbeIntervalFast is longer than fpFailoverTimeout", "99ms"}},
 	} {
 		c := NewConfig()
 		tc.change(c)

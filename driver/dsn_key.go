@@ -169,6 +169,10 @@ func (c *Config) conflict() error {
 		return c.clash("fpProbeIntervalFast", "is longer than", "fpProbeInterval", "the pause while an instance is suspect must be the shorter one")
 	case c.FailoverTimeout > 0 && c.ProbeTimeout > c.FailoverTimeout:
 		return c.clash("fpProbeTimeout", "is longer than", "fpFailoverTimeout", "statements would give up before one probe has")
+	case c.StallTimeout > 0 && c.StallTimeout < c.ProbeTimeout:
+		return c.clash("fpStallTimeout", "is shorter than", "fpProbeTimeout", "the next silence would be noticed before the probe of the last one has ended")
+	case c.FailoverTimeout > 0 && c.ProbeIntervalFast > c.FailoverTimeout:
+		return c.clash("fpProbeIntervalFast", "is longer than", "fpFailoverTimeout", "statements would give up before anybody has looked for a writer twice")
 	case pool(c.PoolMinIdle) > pool(Percent(100)):
 		return c.clash("fpPoolMinIdle", "is over", "fpPoolSize", "a pool cannot keep more than it holds")
 	case pool(c.PoolMaxIdle) > pool(Percent(100)):

@@ -283,7 +283,7 @@ func TestPoolKeepsReady(t *testing.T) {
 // TestPoolReadyAfterFailures: what is kept ready is replaced when the server has closed it.
 func TestPoolReadyAfterFailures(t *testing.T) {
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
-		st := newStage(t, s, database, "fpPoolSize=10&fpPoolMinIdle=4&fpPoolIdleTimeout=2s&fpStallTimeout=100ms")
+		st := newStage(t, s, database, "fpPoolSize=10&fpPoolMinIdle=4&fpPoolIdleTimeout=2s&fpStallTimeout=100ms&fpProbeTimeout=100ms")
 		st.number(st.db, "SELECT 1")
 		ready := func() int64 {
 			return st.number(st.root, "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '"+database+"' AND id <> CONNECTION_ID()")
