@@ -34,6 +34,7 @@ type cluster struct {
 	telemetry *telemetry
 	canceler  *canceler
 	routines  routines
+	warned    atomic.Bool // that the cluster cannot be reached
 
 	retried, outcomeUnknown, transactionLost, stateLost, interrupted atomic.Uint64
 }
@@ -101,15 +102,6 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	}
 	cl.pool = pool.New(pooling)
 	return cl, nil
-}
-
-// start finds the cluster, the first time. An error leaves everything as it was.
-func (cl *cluster) start(ctx context.Context) error {
-	if cl.monitor.Snapshot() != nil {
-		return nil
-	}
-	_, err := cl.monitor.Discover(ctx)
-	return err
 }
 
 // snapshotChanged takes over what the monitor found, in this order: backends of

@@ -55,7 +55,10 @@ func OpenDB(cfg *Config, opts ...Option) (*sql.DB, error) {
 }
 
 // Connect returns a new session. The first call finds the cluster; later ones
-// need no network.
+// need no network. While no host of the configuration can be reached, or has room, it
+// waits as a statement does: for FailoverTimeout, or until ctx ends. What waiting does not
+// mend is returned at once: credentials, an unknown database, TLS, and a host name that does
+// not exist, unless another host may come back.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.connect(ctx)
 	if err != nil {
@@ -68,7 +71,7 @@ func (c *Connector) connect(ctx context.Context) (*conn, error) {
 	if c.closed.Load() {
 		return nil, failover.New(failover.ErrClosed, failover.NotExecuted, nil)
 	}
-	if err := c.cluster.start(ctx); err != nil {
+	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
 	return newConn(c.cluster), nil

@@ -18,7 +18,7 @@ const drainPoll = 20 * time.Millisecond
 // fpPoolMode=session, hold their backends until they are not or are used again. An instance that
 // there is not is an error. It may be called concurrently.
 func (c *Connector) Drain(ctx context.Context, instance string) error {
-	if err := c.cluster.start(ctx); err != nil {
+	if err := c.start(ctx); err != nil {
 		return err
 	}
 	if err := c.cluster.monitor.Drain(instance); err != nil {

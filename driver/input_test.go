@@ -74,11 +74,11 @@ func TestBadInput(t *testing.T) {
 			},
 		},
 		"nobody listens": {
-			dsn: "u:" + canary + "@tcp(HOST)/shop", want: []string{"refused"},
+			dsn: "u:" + canary + "@tcp(HOST)/shop?fpFailoverTimeout=1s", want: []string{"refused", "fpFailoverTimeout"},
 			spoil: func(s *site) func() { return s.sim.Writer().Refuse().Clear },
 		},
 		"a server that never greets": {
-			dsn: "u:" + canary + "@tcp(HOST)/shop?fpProbeTimeout=30ms&fpFailoverTimeout=100ms", want: []string{"cannot connect"},
+			dsn: "u:" + canary + "@tcp(HOST)/shop?fpProbeTimeout=30ms&fpFailoverTimeout=1s", want: []string{"cannot connect"},
 			spoil: func(s *site) func() { return s.sim.Writer().AcceptSilent().Clear },
 		},
 		"Aurora with a name that hides its instances": {
@@ -171,10 +171,10 @@ func TestNoMySQL(t *testing.T) {
 	}
 	defer db.Close()
 	start := time.Now()
-	if err := db.PingContext(t.Context()); err == nil || strings.Contains(err.Error(), canary) || !strings.Contains(err.Error(), "cannot connect to") {
+	if err := db.PingContext(t.Context()); err == nil || strings.Contains(err.Error(), canary) || !strings.Contains(err.Error(), "is no MySQL server") {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(start); took > 15*time.Second {
+	if took := time.Since(start); took > 10*time.Second { // waiting makes no server of it
 		t.Errorf("took %s", took)
 	}
 }

@@ -196,11 +196,7 @@ func (c *conn) startClock(x *exchange) {
 
 // limit is the end of fpFailoverTimeout.
 func (c *conn) limit(x *exchange) time.Time {
-	limit := c.cluster.cfg.FailoverTimeout
-	if limit <= 0 {
-		limit = unbounded
-	}
-	return x.since.Add(limit)
+	return c.cluster.patience(x.since)
 }
 
 // unbounded stands for "no limit but the context's".

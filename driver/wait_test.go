@@ -124,7 +124,7 @@ func TestCancelWhereverItWaits(t *testing.T) {
 			f.must(scan(f.Context(), f.db, "SELECT n FROM one"))
 		},
 		"for a dial": func(f *fake) {
-			f.must(f.c.cluster.start(f.Context()))
+			f.must(f.c.start(f.Context()))
 			f.hang.Store(true)
 			f.promptly("query", query(f.db))
 			f.hang.Store(false)
@@ -135,7 +135,7 @@ func TestCancelWhereverItWaits(t *testing.T) {
 			f.hang.Store(false)
 		},
 		"for a greeting": func(f *fake) {
-			f.must(f.c.cluster.start(f.Context()))
+			f.must(f.c.start(f.Context()))
 			f.server.SetHooks(fakemysql.Hooks{Before: func(ctx context.Context, p *fakemysql.Packet) fakemysql.Verdict {
 				fakemysql.Delay(ctx, time.Hour)
 				return fakemysql.Drop

@@ -105,6 +105,10 @@ func (d *Dialer) Connect(ctx context.Context, addr string) (_ *Backend, err erro
 	}
 	made, err := connector.Connect(ctx)
 	if err != nil {
+		if b.wire != nil && b.wire.hello.foreign {
+			// Unlike a connection that was lost, for which the wrapped driver takes it.
+			return nil, fmt.Errorf("failoverproxy: cannot connect to %s: what answers there is no MySQL server", addr)
+		}
 		return nil, err
 	}
 	inner, ok := made.(conn)

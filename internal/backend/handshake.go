@@ -16,6 +16,7 @@ type handshake struct {
 	greeting []byte // as far as it came
 	read     bool   // it is complete, or is none
 	sent     bool   // the client's first packet went out
+	foreign  bool   // what came is no packet of a MySQL server's
 
 	threadID uint32
 	mariaDB  bool
@@ -39,8 +40,8 @@ func (h *handshake) received(p []byte) {
 		return
 	}
 	size := int(h.greeting[0]) | int(h.greeting[1])<<8 | int(h.greeting[2])<<16
-	if size > longestGreeting {
-		h.read, h.greeting = true, nil
+	if size > longestGreeting || h.greeting[3] != 0 {
+		h.read, h.greeting, h.foreign = true, nil, true
 		return
 	}
 	if len(h.greeting) < 4+size {

@@ -1,0 +1,61 @@
+package failover
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+func TestTransient(t *testing.T) {
+	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
+	number := func(n uint16) error { return &mysql.MySQLError{Number: n} }
+	nowhere := dial(&net.DNSError{Err: "no such host", Name: "x", IsNotFound: true})
+	refused := dial(syscall.ECONNREFUSED)
+	for name, test := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"refused":                       {refused, true},
+		"reset":                         {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, true},
+		"unreachable":                   {dial(syscall.EHOSTUNREACH), true},
+		"timeout":                       {dial(os.ErrDeadlineExceeded), true},
+		"a probe's limit":               {fmt.Errorf("no answer within 10s: %w", context.DeadlineExceeded), true},
+		"hung up":                       {io.EOF, true},
+		"lost":                          {mysql.ErrInvalidConn, true},
+		"bad connection":                {driver.ErrBadConn, true},
+		"too many connections":          {number(1040), true},
+		"too many of the user":          {number(1203), true},
+		"shutdown":                      {number(1053), true},
+		"access denied":                 {fmt.Errorf("to a: %w", number(1045)), false},
+		"no such database":              {number(1049), false},
+		"blocked":                       {number(1129), false},
+		"the view may not be read":      {number(1142), false},
+		"no such host":                  {nowhere, false},
+		"a resolver that is busy":       {dial(&net.DNSError{Err: "server misbehaving", IsTemporary: true}), true},
+		"a resolver that is silent":     {dial(&net.DNSError{Err: "i/o timeout", IsTimeout: true, IsTemporary: true}), true},
+		"no TLS":                        {mysql.ErrNoTLS, false},
+		"unknown authority":             {&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, false},
+		"no TLS server":                 {tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, false},
+		"refused by TLS":                {&net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}, false},
+		"somebody's own":                {errors.New("vault: sealed"), false},
+		"two refused":                   {errors.Join(refused, refused), true},
+		"refused, and no such host":     {errors.Join(nowhere, refused), true},
+		"no such hosts":                 {errors.Join(nowhere, nowhere), false},
+		"refused, and access denied":    {errors.Join(refused, number(1045)), false},
+		"no such host, and TLS trouble": {errors.Join(nowhere, mysql.ErrNoTLS), false},
+	} {
+		if got := Transient(test.err); got != test.want {
+			t.Errorf("%s: %v: %t", name, test.err, got)
+		}
+	}
+}
