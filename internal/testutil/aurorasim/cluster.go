@@ -5,16 +5,17 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Cluster is a running simulation.
 type Cluster struct {
 	cfg       Config
-	instances []*Instance
-	authority *authority // nil without TLS
+	instances atomic.Pointer[[]*Instance] // replaced, never changed in place
+	authority *authority                  // nil without TLS
 	journal   journal
 	dns       dns
 	script    chan struct{} // holds one token: one failover at a time
@@ -28,6 +29,7 @@ type Cluster struct {
 	master *Instance                  // the newest writer, as the volume knows it
 	tasks  map[int]context.CancelFunc // of scripts in the background
 	serial int                        // of tasks
+	made   int                        // instances so far, which gives each its address
 	idle   chan struct{}              // closed and replaced when the last task ends
 	denied map[string]int             // users without the privilege on the view
 }
@@ -55,40 +57,17 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	for _, user := range cfg.Denied {
 		c.denied[user]++
 	}
-	for n := range cfg.Instances {
-		c.instances = append(c.instances, newInstance(c, n))
+	c.instances.Store(new([]*Instance))
+	if cfg.TLS {
+		var err error
+		if c.authority, err = newAuthority(); err != nil {
+			return nil, err
+		}
 	}
-	c.master = c.instances[0]
-	c.master.writer, c.master.session = true, masterSession
-	c.dns.writer = c.master.ID
-	for _, i := range c.instances[min(1, len(c.instances)-1):] {
-		c.dns.readers = append(c.dns.readers, i.ID)
-	}
-	if err := c.open(); err != nil {
+	if err := c.found(cfg.IDs); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
-}
-
-// open makes certificates and listeners.
-func (c *Cluster) open() (err error) {
-	if c.cfg.TLS {
-		if c.authority, err = newAuthority(); err != nil {
-			return err
-		}
-	}
-	for _, i := range c.instances {
-		if c.cfg.TLS {
-			names := []string{i.host(), c.clusterHost("cluster-"), c.clusterHost("cluster-ro-"), "localhost"}
-			if i.tls, err = c.authority.issue(names, i.ip, net.IPv4(127, 0, 0, 1)); err != nil {
-				return err
-			}
-		}
-		if err = i.listen(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Close ends the cluster: listeners and connections are closed, scripts end where
@@ -108,7 +87,7 @@ func (c *Cluster) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	var errs []error
-	for _, i := range c.instances {
+	for _, i := range c.all() {
 		if i.reach == nil {
 			continue
 		}
@@ -194,11 +173,11 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // Instances returns the instances in the order of their numbers.
-func (c *Cluster) Instances() []*Instance { return append([]*Instance(nil), c.instances...) }
+func (c *Cluster) Instances() []*Instance { return slices.Clone(c.all()) }
 
 // Instance returns the instance with this identifier, nil if there is none.
 func (c *Cluster) Instance(id string) *Instance {
-	for _, i := range c.instances {
+	for _, i := range c.all() {
 		if i.ID == id {
 			return i
 		}
@@ -223,7 +202,7 @@ func (c *Cluster) Writer() *Instance {
 func (c *Cluster) Readers() []*Instance {
 	writer := c.Writer()
 	var readers []*Instance
-	for _, i := range c.instances {
+	for _, i := range c.all() {
 		if i != writer && i.Up() {
 			readers = append(readers, i)
 		}

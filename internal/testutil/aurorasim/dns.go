@@ -65,11 +65,17 @@ func (c *Cluster) NXDomain(host string) *Fault {
 
 func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
-// flipDNS brings the endpoints up to date with the roles.
+// flipDNS brings the endpoints up to date with the roles, as an event.
 func (c *Cluster) flipDNS() {
+	to, ro := c.point()
+	c.journal.event(EventDNS, to, "the cluster endpoint; readers %v", ro)
+}
+
+// point brings the endpoints up to date with the roles.
+func (c *Cluster) point() (writerID string, readerIDs []string) {
 	writer := c.Writer()
 	var readers []string
-	for _, i := range c.instances {
+	for _, i := range c.all() {
 		if i != writer && i.healthy() {
 			readers = append(readers, i.ID)
 		}
@@ -78,15 +84,14 @@ func (c *Cluster) flipDNS() {
 		readers = []string{writer.ID}
 	}
 	c.dns.mu.Lock()
+	defer c.dns.mu.Unlock()
 	if writer != nil {
 		c.dns.writer = writer.ID
 	}
 	if len(readers) > 0 {
 		c.dns.readers = readers
 	}
-	to, ro := c.dns.writer, c.dns.readers
-	c.dns.mu.Unlock()
-	c.journal.event(EventDNS, to, "the cluster endpoint; readers %v", ro)
+	return c.dns.writer, c.dns.readers
 }
 
 // lookup gives the instances that a name leads to, the one to use first.
@@ -113,12 +118,13 @@ func (c *Cluster) lookup(host string) ([]*Instance, error) {
 		c.dns.rotation++
 	}
 	c.dns.mu.Unlock()
+	all := c.all()
 	var found []*Instance
 	for n := range ids {
 		id := ids[(turn+n)%len(ids)]
-		at := slices.IndexFunc(c.instances, func(i *Instance) bool { return strings.EqualFold(i.ID, id) })
+		at := slices.IndexFunc(all, func(i *Instance) bool { return strings.EqualFold(i.ID, id) })
 		if at >= 0 {
-			found = append(found, c.instances[at])
+			found = append(found, all[at])
 		}
 	}
 	if len(found) == 0 {
@@ -158,7 +164,7 @@ func (c *Cluster) DialContext(ctx context.Context, network, addr string) (net.Co
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
-	for _, i := range c.instances {
+	for _, i := range c.all() {
 		if addr == i.Addr() || host == i.ip.String() && port == strconv.Itoa(c.cfg.Port) {
 			return i.dial(ctx)
 		}

@@ -42,6 +42,11 @@
 // statement (CutAfter, SwallowAnswer, ErrorThenClose, …) hit the next one that
 // their [Match] takes.
 //
+// # Members that come and go
+//
+// [Cluster.Add], [Cluster.Remove] and [Cluster.Rename] change the list of instances;
+// [Cluster.Restore] replaces all of them behind the same endpoints.
+//
 // # What was relayed
 //
 // Every statement is logged as a [Relay]: which instance took it, whether it

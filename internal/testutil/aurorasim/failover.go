@@ -153,13 +153,14 @@ func (c *Cluster) candidate(to string, old *Instance) (*Instance, error) {
 		return i, nil
 	}
 	after := 0
-	for n, i := range c.instances {
+	all := c.all()
+	for n, i := range all {
 		if i == old {
 			after = n + 1
 		}
 	}
-	for n := range c.instances {
-		if i := c.instances[(after+n)%len(c.instances)]; i != old && i.healthy() {
+	for n := range all {
+		if i := all[(after+n)%len(all)]; i != old && i.healthy() {
 			return i, nil
 		}
 	}

@@ -68,9 +68,11 @@ const (
 	defaultCPU = 7.5
 )
 
-func newInstance(c *Cluster, n int) *Instance {
+// newInstance makes an instance that nobody can reach yet. No two of a cluster have the same
+// n.
+func newInstance(c *Cluster, id string, n int) *Instance {
 	i := &Instance{
-		ID:      c.cfg.IDs[n],
+		ID:      id,
 		cluster: c,
 		ip:      net.IPv4(192, 0, 2, byte(11+n)), // TEST-NET-1, RFC 5737
 		turn:    make(chan struct{}, 1),

@@ -65,7 +65,7 @@ func (i *Instance) view() []viewRow {
 	}
 	now := time.Now()
 	var rows []viewRow
-	for _, other := range i.cluster.instances {
+	for _, other := range i.cluster.all() {
 		row, ok := other.row(now)
 		if !ok {
 			continue
