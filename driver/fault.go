@@ -110,7 +110,11 @@ func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 	if failover.IsWithoutRetry(ctx) {
 		return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
 	}
-	if v.Class != failover.ClassBusy {
+	switch {
+	case failover.Local(err):
+		c.cluster.monitor.Look()
+		v.Class = failover.ClassBusy // nothing will say when it passes
+	case v.Class != failover.ClassBusy:
 		c.cluster.monitor.Suspect(x.in.ID, x.in.Epoch(), topology.ReasonConnect)
 	}
 	return c.next(ctx, x, v.Class)

@@ -192,5 +192,8 @@ func Explain(err error) topology.Problem {
 	case erConCount, erUserConnections, erUserLimit, erCantCreateThread:
 		return topology.ProblemBusy
 	}
+	if Local(err) {
+		return topology.ProblemLocal
+	}
 	return topology.ProblemOther
 }

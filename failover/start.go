@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"syscall"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -58,6 +59,21 @@ func trouble(err error) prospect {
 		return stays
 	}
 	return passes
+}
+
+// Local reports whether a connection could not be tried for a reason on this side of the
+// network: the name did not resolve, the process or its host has no sockets, ports or
+// memory left. That says nothing about the server, to which others may be connected.
+func Local(err error) bool {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return true
+	}
+	for _, e := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // untrusted reports whether two sides could not agree on TLS.

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/failoverproxy/failoverproxy/topology"
 )
 
 func TestTransient(t *testing.T) {
@@ -56,6 +58,22 @@ func TestTransient(t *testing.T) {
 	} {
 		if got := Transient(test.err); got != test.want {
 			t.Errorf("%s: %v: %t", name, test.err, got)
+		}
+	}
+}
+
+func TestLocal(t *testing.T) {
+	for err, want := range map[error]bool{
+		&net.OpError{Op: "dial", Err: &net.DNSError{IsTimeout: true}}:                      true,
+		&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}:        true,
+		fmt.Errorf("to a: %w", os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)):       true,
+		&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}: false,
+		&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}: false,
+		error(&mysql.MySQLError{Number: 1040}):                                             false,
+		context.DeadlineExceeded:                                                           false,
+	} {
+		if Local(err) != want || (Explain(err) == topology.ProblemLocal) != want {
+			t.Errorf("%v: %t, %v", err, Local(err), Explain(err))
 		}
 	}
 }

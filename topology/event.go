@@ -40,8 +40,9 @@ type reasonSet uint8
 func (s reasonSet) has(r Reason) bool { return s&(1<<r) != 0 }
 
 // unreachable reports whether one of the reasons says that connections to the
-// instance do not work. Then an old one that does is no proof.
-func (s reasonSet) unreachable() bool { return s.has(ReasonConnect) || s.has(ReasonSilence) }
+// instance do not work. Then an old one that does is no proof. About silence a probe
+// of its own decides, over a fresh connection: see Monitor.Silence.
+func (s reasonSet) unreachable() bool { return s.has(ReasonConnect) }
 
 // EventKind says what happened in the cluster.
 type EventKind uint8

@@ -78,6 +78,7 @@ type Monitor struct {
 	ctx    context.Context //nolint:containedctx // the monitor's life, for its goroutines; ends with Close
 	cancel context.CancelFunc
 	wake   chan struct{} // of the watcher: look at the snapshot now
+	again  chan struct{} // of the watcher: ask the writer again
 	news   chan struct{} // of the herald: there are changes to tell
 	runs   sync.WaitGroup
 
@@ -120,7 +121,7 @@ func NewMonitor(cfg Config) (*Monitor, error) {
 			return nil, err
 		}
 	}
-	m := &Monitor{cfg: cfg, wake: make(chan struct{}, 1), news: make(chan struct{}, 1)}
+	m := &Monitor{cfg: cfg, wake: make(chan struct{}, 1), again: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -218,10 +219,19 @@ func (m *Monitor) Suspect(id string, epoch uint64, reason Reason) {
 	m.rouse()
 }
 
+// Look has the writer asked now rather than at the next steady poll. It is for faults that say
+// nothing about an instance, such as a name that does not resolve: nobody is suspected.
+func (m *Monitor) Look() {
+	select {
+	case m.again <- struct{}{}:
+	default:
+	}
+}
+
 // Probe asks an instance over a fresh connection, within ctx and the probe's timeout.
 // If it does not answer it is down when Probe returns the error. Any answer of its
 // server, even that there are too many connections, is a sign of life and no
-// error. An answer ends no doubt: that is for the monitor's own probes to do. If ctx
+// error. Nothing is concluded, and no error returned, if it could not be asked. An answer ends no doubt: that is for the monitor's own probes to do. If ctx
 // ends first its error is returned and nothing is concluded.
 func (m *Monitor) Probe(ctx context.Context, id string) error {
 	in := m.Snapshot().Lookup(id)

@@ -66,7 +66,7 @@ type attempt struct {
 // instance. Each question takes no longer than a probe may.
 func (a *attempt) run(ctx context.Context, m *Monitor) {
 	if a.link != nil {
-		if a.ask(ctx, m); a.err == nil || ctx.Err() != nil || m.cfg.Explain(a.err) != ProblemOther {
+		if a.ask(ctx, m); a.err == nil || ctx.Err() != nil || m.cfg.Explain(a.err).answer() {
 			return
 		}
 	}

@@ -58,13 +58,18 @@ type Member struct {
 // Problem is what a probe's error means, as far as this package must know.
 type Problem uint8
 
-// The problems. Any but ProblemOther is a server's answer: whoever gives it is alive.
+// answer reports whether it is a server's answer.
+func (p Problem) answer() bool { return p != ProblemOther && p != ProblemLocal }
+
+// The problems. Any but ProblemOther and ProblemLocal is a server's answer: whoever gives
+// it is alive.
 const (
 	ProblemOther       Problem = iota // no answer, or none that a healthy server gives
 	ProblemNoView                     // the table or view that was asked for does not exist
 	ProblemDenied                     // the user may not read it
 	ProblemCredentials                // user, password or database are refused
 	ProblemBusy                       // too many connections, for the server or the user
+	ProblemLocal                      // the server was never asked: its name did not resolve, this process has no sockets left
 )
 
 // ErrIdentity: a connection led to another instance than it should have, or to one

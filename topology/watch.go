@@ -70,6 +70,8 @@ func (m *Monitor) watch(d discovery) {
 		case <-m.ctx.Done():
 			return
 		case <-m.wake:
+		case <-m.again:
+			w.hurry()
 		case r := <-w.results:
 			w.take(r)
 		case <-w.timer.C:
@@ -139,6 +141,14 @@ func (w *watcher) round() {
 		w.timer.Reset(w.cfg.IntervalFast)
 	} else {
 		w.timer.Reset(jittered(w.cfg.Interval))
+	}
+}
+
+// hurry has the steady poll come now, unless there was one a moment ago.
+func (w *watcher) hurry() {
+	writer := w.Snapshot().Writer()
+	if writer != nil && time.Since(w.slot(place{id: writer.ID}).last) >= w.cfg.IntervalFast {
+		w.round()
 	}
 }
 
@@ -232,7 +242,7 @@ func (w *watcher) take(r result) {
 		}
 		slot.refused, slot.after, slot.problem = nil, time.Time{}, ProblemOther
 	case r.cancelled:
-	case w.cfg.Explain(r.err) != ProblemOther:
+	case w.cfg.Explain(r.err).answer():
 		w.refusal(slot, r)
 	case r.id != "":
 		w.observe(r.observation())
