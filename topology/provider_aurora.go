@@ -16,6 +16,7 @@ type aurora struct {
 	pattern string // host with one "?" for the instance's id
 	port    string
 	explain func(error) Problem
+	beats   heartbeats
 }
 
 // The columns of information_schema.replica_host_status are those of the Aurora MySQL
@@ -31,7 +32,8 @@ const (
 	auroraIdentity = "SELECT @@aurora_server_id, @@innodb_read_only"
 	// masterSession is the SESSION_ID of the writer's row.
 	masterSession = "MASTER_SESSION_ID"
-	// rowLifetime: rows of instances that are gone stay for a while and get old.
+	// rowLifetime: rows of instances that are gone stay for a while and get old. One that
+	// is written still is not old, whatever the time in it: clocks differ, and jump.
 	rowLifetime = 3 * time.Minute
 )
 
@@ -154,7 +156,9 @@ func (a *aurora) view(r *Report, t table) {
 		if m.ID == r.ID && wrote {
 			r.Proof = m.Updated
 		}
-		if m.ID != r.ID && !m.Writer && now.Sub(m.Updated) > rowLifetime || r.has(m.ID) {
+		beats := a.beats.goOn(m.ID, m.Updated)
+		old := now.Sub(m.Updated) > rowLifetime && !beats
+		if m.ID != r.ID && !m.Writer && old || r.has(m.ID) {
 			continue
 		}
 		m.Lag, m.LagKnown = row[3].milliseconds()

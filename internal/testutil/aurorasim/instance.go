@@ -43,6 +43,7 @@ type Instance struct {
 	session  string
 	lag      time.Duration
 	cpu      float64
+	skew     time.Duration
 	holds    int       // reasons to have a stale view of the cluster
 	held     []viewRow // the stale view
 	gone     bool      // no row in anybody's view
@@ -147,6 +148,12 @@ func (i *Instance) Stats() Stats {
 // a reader, 20 ms at first. Its data is never behind.
 func (i *Instance) Lag(d time.Duration) {
 	i.update(func() { i.lag = d })
+}
+
+// Skew lets the instance's clock be ahead, or behind if d is negative: the timestamps of its
+// row in the topology are.
+func (i *Instance) Skew(d time.Duration) {
+	i.update(func() { i.skew = d })
 }
 
 // CPU sets the percentage that the topology reports.

@@ -91,6 +91,7 @@ func (i *Instance) row(now time.Time) (viewRow, bool) {
 	if !i.up || i.frozen > 0 {
 		r.updated = i.beat
 	}
+	r.updated = r.updated.Add(i.skew)
 	if r.session == masterSession {
 		r.lag = 0
 	}
@@ -110,7 +111,7 @@ func derivedTable(rows []viewRow) string {
 		}
 		age := now.Sub(r.updated).Microseconds()
 		updated := "CONVERT_TZ(UTC_TIMESTAMP(6),'+00:00',@@global.time_zone) - INTERVAL " +
-			strconv.FormatInt(max(age, 0), 10) + " MICROSECOND"
+			strconv.FormatInt(age, 10) + " MICROSECOND"
 		fmt.Fprintf(&b, "SELECT '%s' AS %s,'%s' AS %s,%s AS %s,%se0 AS %s,%se0 AS %s,1 AS %s",
 			r.id, viewColumns[0], r.session, viewColumns[1], updated, viewColumns[2],
 			decimal(float64(r.lag.Microseconds())/1000), viewColumns[3],
