@@ -29,6 +29,7 @@ type Cluster struct {
 	master *Instance                  // the newest writer, as the volume knows it
 	tasks  map[int]context.CancelFunc // of scripts in the background
 	serial int                        // of tasks
+	forged []viewRow                  // rows of nobody
 	made   int                        // instances so far, which gives each its address
 	idle   chan struct{}              // closed and replaced when the last task ends
 	denied map[string]int             // users without the privilege on the view

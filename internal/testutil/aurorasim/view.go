@@ -2,6 +2,7 @@ package aurorasim
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +56,16 @@ func (i *Instance) HoldView() *Fault {
 	})
 }
 
+// ForgeRows puts rows of readers with these identifiers into every instance's topology,
+// whatever characters they have: only over a literal upstream, as they would be SQL.
+func (c *Cluster) ForgeRows(ids ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		c.forged = append(c.forged, viewRow{id: id, session: sessionID(), lag: defaultLag})
+	}
+}
+
 // view is the topology as this instance answers it now.
 func (i *Instance) view() []viewRow {
 	i.mu.Lock()
@@ -64,7 +75,12 @@ func (i *Instance) view() []viewRow {
 		return held
 	}
 	now := time.Now()
-	var rows []viewRow
+	i.cluster.mu.Lock()
+	rows := slices.Clone(i.cluster.forged)
+	i.cluster.mu.Unlock()
+	for n := range rows {
+		rows[n].updated = now
+	}
 	for _, other := range i.cluster.all() {
 		row, ok := other.row(now)
 		if !ok {
