@@ -137,7 +137,8 @@ func TestSilentDeath(t *testing.T) {
 			t.Run(how+"/"+fault, func(t *testing.T) {
 				var longest time.Duration
 				for _, phase := range []time.Duration{0, time.Millisecond, 33 * time.Millisecond, 50 * time.Millisecond, 99 * time.Millisecond, 150 * time.Millisecond} {
-					bubble(t, test.params, func(r *rig) {
+					// Without the readers' help, which would hide how long it takes.
+					bubble(t, "fpReadFallback=off&"+test.params, func(r *rig) {
 						wait := r.readers(test.sessions, test.read(r))
 						time.Sleep(200*time.Millisecond + phase)
 						r.die(set)

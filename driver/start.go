@@ -59,7 +59,7 @@ func interrupted(ctx context.Context, cause error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
-	return fmt.Errorf("failoverproxy: the cluster was not found in time: %w (%v)", ctx.Err(), cause)
+	return fmt.Errorf("failoverproxy: the cluster was not found in time: %w (%s)", ctx.Err(), cause.Error())
 }
 
 // patience is the end of fpFailoverTimeout for what met its first fault at since.
