@@ -46,9 +46,9 @@ type Config struct {
 
 	// Topology names the way in which the cluster's instances and their roles are
 	// found: "auto" (default; "" means the same) asks the server once, "aurora",
-	// or "static", for which the first of Hosts is the writer and the others are
-	// readers. Not supported yet: "multiAZCluster", "replication",
-	// "groupReplication", "dns".
+	// "replication", for which Hosts are a source and its replicas in any order, or
+	// "static", for which the first of Hosts is the writer and the others are
+	// readers. Not supported yet: "multiAZCluster", "groupReplication", "dns".
 	Topology string
 
 	// InstanceHost is the host name of a discovered instance with one "?" in place

@@ -14,7 +14,7 @@ import (
 // differs from what this version does.
 var keys = []key{
 	newKey("fpTopology", enum("auto", "aurora", "multiAZCluster", "replication", "groupReplication", "dns", "static"),
-		"auto", func(c *Config) *string { return &c.Topology }).only("auto", "aurora", "static"),
+		"auto", func(c *Config) *string { return &c.Topology }).only("auto", "aurora", "replication", "static"),
 	newKey("fpInstanceHost", pattern(), "", func(c *Config) *string { return &c.InstanceHost }),
 
 	newKey("fpTarget", enum("writer", "reader", "auto"),
@@ -179,8 +179,8 @@ func (c *Config) conflict() error {
 		return c.clash("fpPoolMaxIdle", "is over", "fpPoolSize", "a pool cannot keep more than it holds")
 	case pool(c.PoolMinIdle) > pool(c.PoolMaxIdle):
 		return c.clash("fpPoolMinIdle", "is over", "fpPoolMaxIdle", "a pool cannot keep both")
-	case c.InstanceHost != "" && c.Topology == "static":
-		return c.clash("fpInstanceHost", "has no use with", "fpTopology", "the static topology discovers no instances")
+	case c.InstanceHost != "" && (c.Topology == "static" || c.Topology == "replication"):
+		return c.clash("fpInstanceHost", "has no use with", "fpTopology", "this topology discovers no instances, the hosts are all there are")
 	}
 	return nil
 }

@@ -175,7 +175,7 @@ func TestNearest(t *testing.T) {
 // samples are, for each key, texts that it accepts with what FormatDSN makes of
 // them, whether this version supports them or not. The first is not the default.
 var samples = map[string][][2]string{
-	"fpTopology":            {{"static", "static"}, {"dns", "dns"}, {"auto", "auto"}},
+	"fpTopology":            {{"static", "static"}, {"replication", "replication"}, {"dns", "dns"}, {"auto", "auto"}},
 	"fpInstanceHost":        {{"?.example:1", "?.example:1"}, {"", ""}},
 	"fpTarget":              {{"reader", "reader"}, {"auto", "auto"}},
 	"fpReaderStrategy":      {{"weighted", "weighted"}},

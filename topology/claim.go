@@ -4,6 +4,8 @@ import "time"
 
 // Claims to be the writer
 //
+// This is about clusters with a table of their own; for those without see succession.go.
+//
 // Only an instance's own answer makes it the writer. But an old writer that has not
 // noticed, because it was frozen or cut off or has just come back, gives the same
 // answer. Storage or replication keeps it from doing harm; we must keep from using
@@ -164,7 +166,7 @@ func (d *draft) enthrone(id string, proof time.Time, now uint64) {
 			d.doubt(w.ID, now, ReasonSuperseded)
 		}
 		w = d.instance(w.ID)
-		w.Role, w.contested = Reader, false
+		w.Role, w.contested, w.deposed = Reader, false, true
 	}
 	in := s.Lookup(id)
 	in.Role, in.pretends, in.claim = Writer, false, time.Time{}
@@ -184,7 +186,7 @@ func (d *draft) stepDown(id string) {
 	in := d.instance(id)
 	in.Role = Reader
 	in.term, in.proof, in.named, in.claim = 0, time.Time{}, time.Time{}, time.Time{}
-	in.pretends, in.contested = false, false
+	in.pretends, in.contested, in.risen, in.deposed = false, false, false, false
 	d.reindex()
 }
 

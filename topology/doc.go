@@ -25,6 +25,9 @@
 // A suspected writer that answers as the writer is back in the same epoch: a
 // connection was lost, that is all. The loss of a reader is no failover.
 //
-// How a kind of cluster is asked is a [Provider]'s business: aurora, static, or auto,
-// which chooses between them. No other file has SQL, none has error numbers.
+// Servers of asynchronous replication have no table of their own that would name the
+// writer. How their claims are weighed is in succession.go.
+//
+// How a kind of cluster is asked is a [Provider]'s business: aurora, replication,
+// static, or auto, which chooses between aurora and static. No other file has SQL, none has error numbers.
 package topology

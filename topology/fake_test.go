@@ -63,6 +63,7 @@ type server struct {
 	beat     time.Time // of its row, if it is not healthy
 	delay    time.Duration
 	gone     bool // has no row
+	replica  replica
 
 	open, most, dials int
 	queries           []string
@@ -295,7 +296,7 @@ func (c *cluster) answer(s *server, query string) (driver.Rows, error) {
 		add("version", "8.0.39")
 		return rows, nil
 	}
-	return nil, fmt.Errorf("unknown query %q", query)
+	return c.replicaAnswer(s, query)
 }
 
 // view is what the server sees: its own row and those of all that are there.

@@ -45,6 +45,9 @@ func step(s *Snapshot, o observation) (*Snapshot, []Event) {
 	case directed:
 		d.direct(o.id, o.drain)
 	}
+	if o.kind != suspected {
+		d.elect(o.now)
+	}
 	return d.finish()
 }
 
@@ -132,6 +135,9 @@ func (d *draft) answer(o observation) {
 		return // begun before its last answer, or before the doubt: says nothing
 	}
 	d.instance(id).heard = o.ticket
+	if d.impostor(o) {
+		return
+	}
 	if o.addr != in.Addr && (in.State == StateSuspect || in.State == StateDown) {
 		// By a way around, such as the cluster's endpoint. It lives, but nobody can use
 		// it until its own address works.
@@ -146,6 +152,10 @@ func (d *draft) answer(o observation) {
 		return
 	}
 	d.revive(o)
+	if o.report.Lineage != nil {
+		d.inherit(o)
+		return
+	}
 	switch o.report.Role {
 	case Writer:
 		d.name(o)

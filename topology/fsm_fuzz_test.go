@@ -64,6 +64,9 @@ func (s *source) role() Role { return []Role{Writer, Writer, Reader, Reader, Rea
 // playRandom returns how often there was a usable writer and how often the epoch changed.
 func playRandom(t *testing.T, s *source) (writers, changes int) {
 	snapshot := first("test", nil)
+	if s.n(3) == 0 {
+		return playReplication(t, s)
+	}
 	if s.n(4) == 0 {
 		snapshot = first("static", []Member{{ID: "a", Addr: "a", Writer: true}, {ID: "b", Addr: "b"}})
 	}

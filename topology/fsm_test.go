@@ -32,6 +32,10 @@ var update = flag.Bool("update", false, "write what step does into testdata/fsm,
 // "a*@10" a row: * marks the writer's, @ its time in seconds, / the lag, and
 // "b=other" another address than b's own. "via x" answers at another address than
 // the instance's own, "asked a" in place of instance a, "aside" for Monitor.Probe.
+//
+// In a replication (a line "replication a b c" in place of "static"), "from a" is a source,
+// "has a:1-9" the transactions, "lag 2s" the lag, "adrift" the loss of the source, "is x"
+// another server than the one of that name.
 func TestStep(t *testing.T) {
 	files, err := filepath.Glob("testdata/fsm/*.txt")
 	if err != nil {
@@ -92,6 +96,8 @@ func (p *player) play(t *testing.T, where, line string) {
 			members = append(members, Member{ID: id, Addr: id, Writer: i == 0})
 		}
 		p.snapshot = first("static", members)
+	case "replication":
+		p.snapshot = first(replicationName, newReplication(Config{Seeds: strings.Fields(rest)}).Members())
 	case "begin":
 		p.ticket++
 		p.began[rest] = p.ticket
@@ -156,6 +162,9 @@ func (p *player) parse(kind string, words []string) (observation, error) {
 		o.report.Role = map[string]Role{"writer": Writer, "reader": Reader}[words[0]]
 		o.report.ReadOnly = o.report.Role == Reader
 		words = words[1:]
+		if p.snapshot.Provider == replicationName {
+			o.report.Lineage = &Lineage{Self: Server{UUID: id}}
+		}
 	case "fail":
 		o.kind, o.id, o.cause = failed, id, errors.New("refused")
 	case "suspect":
@@ -178,8 +187,12 @@ func (p *player) parse(kind string, words []string) (observation, error) {
 
 // option reads one option of an observation and says how many words it had.
 func (p *player) option(o *observation, words []string) (int, error) {
-	if words[0] == "aside" {
+	switch words[0] {
+	case "aside":
 		o.aside = true
+		return 1, nil
+	case "adrift":
+		o.report.Lineage.Adrift = true
 		return 1, nil
 	}
 	if len(words) < 2 {
@@ -198,6 +211,15 @@ func (p *player) option(o *observation, words []string) (int, error) {
 		o.addr = words[1]
 	case "asked":
 		o.id, o.addr = words[1], words[1]
+	case "from":
+		o.report.Lineage.Sources = append(o.report.Lineage.Sources, Server{UUID: words[1]})
+	case "has":
+		o.report.Lineage.History = words[1]
+	case "is":
+		o.report.Lineage.Self.UUID = words[1]
+	case "lag":
+		o.report.LagKnown = true
+		o.report.Lag, err = time.ParseDuration(words[1])
 	case "at":
 		o.report.Proof, err = parseAt(words[1])
 	case "sees":

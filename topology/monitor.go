@@ -16,7 +16,7 @@ import (
 // Config says what a [Monitor] watches. Seeds and Dial are required. It is read once,
 // by [NewMonitor].
 type Config struct {
-	// Provider is "auto" (or ""), "aurora" or "static".
+	// Provider is "auto" (or ""), "aurora", "replication" or "static".
 	Provider string
 	// Seeds are the addresses that the program knows, tried in this order.
 	Seeds []string
@@ -100,8 +100,8 @@ var errClosed = errors.New("failoverproxy: the monitor is closed")
 
 // NewMonitor checks cfg and makes a monitor; it starts and connects nothing.
 func NewMonitor(cfg Config) (*Monitor, error) {
-	if !slices.Contains([]string{"", "auto", "aurora", "static"}, cfg.Provider) {
-		return nil, fmt.Errorf("failoverproxy: fpTopology %q: want auto, aurora or static", cfg.Provider)
+	if !slices.Contains([]string{"", "auto", "aurora", "replication", "static"}, cfg.Provider) {
+		return nil, fmt.Errorf("failoverproxy: fpTopology %q: want auto, aurora, replication or static", cfg.Provider)
 	}
 	if cfg.Dial == nil {
 		return nil, errors.New("failoverproxy: topology.Config has no Dial")
@@ -307,7 +307,7 @@ func (m *Monitor) listen(id string, epoch uint64) {
 
 // Verify lets the server at the other end of conn say who it is. It returns
 // [ErrIdentity], wrapped, if that is not the instance id in that role. Where the
-// provider cannot tell it asks nothing and returns nil.
+// provider cannot tell it returns nil; known is whether it can.
 func (m *Monitor) Verify(ctx context.Context, conn Conn, id string, role Role) (known bool, err error) {
 	in := m.Snapshot().Lookup(id)
 	if in == nil {
@@ -320,7 +320,7 @@ func (m *Monitor) Verify(ctx context.Context, conn Conn, id string, role Role) (
 	if err != nil {
 		return false, err
 	}
-	if gotID != "" && (gotID != id || gotRole != role) {
+	if gotID != "" && gotID != id || (gotID != "" || gotRole != Unknown) && gotRole != role {
 		return false, fmt.Errorf("failoverproxy: %w: wanted %s as %s, found %s as %s", ErrIdentity, id, role, shownID(gotID), gotRole)
 	}
 	return gotID != "", nil

@@ -22,12 +22,12 @@ type Provider interface {
 	// Name is the provider's name in fpTopology.
 	Name() string
 	// Members are the instances known before any was asked, nil if none are. Writer is
-	// set of the one that is to be it.
+	// set of those that may be it.
 	Members() []Member
 	// Probe asks the instance at addr, over conn, who it is and what it sees.
 	Probe(ctx context.Context, conn Conn, addr string) (Report, error)
 	// Identify asks the same for its id and role alone. An empty id means that the
-	// provider cannot tell.
+	// provider cannot tell; where it can tell the role all the same, that is not Unknown.
 	Identify(ctx context.Context, conn Conn, addr string) (id string, role Role, err error)
 }
 
@@ -43,6 +43,13 @@ type Report struct {
 	Proof time.Time
 	// Ignored counts rows of the view that cannot be an instance's.
 	Ignored int
+	// Lineage is its place in a replication; nil in clusters that have a view.
+	Lineage *Lineage
+	// Lag is how far it is behind, in a cluster without a view; only if LagKnown.
+	Lag      time.Duration
+	LagKnown bool
+	// Partial is why the report lacks something that it should have; nil if it does not.
+	Partial error
 }
 
 // Member is an instance as another one sees it.

@@ -14,6 +14,8 @@ func choose(ctx context.Context, cfg Config, conn Conn, addr string) (choice, er
 	switch cfg.Provider {
 	case "aurora":
 		c.provider, err = newAurora(cfg)
+	case replicationName:
+		c.provider = newReplication(cfg)
 	case "static":
 		c.provider = newStatic(cfg)
 	default:

@@ -94,6 +94,12 @@ type Instance struct {
 	claim     time.Time // time of its last claim that was not believed
 	pretends  bool      // its last answer was a claim that was not believed
 	contested bool      // it is the writer and must repeat its claim: another one claims, too
+
+	// The same where there is no status table: see succession.go.
+	lineage *Lineage // as of its last answer; nil = none
+	said    Role     // its own word in its last answer
+	risen   bool     // it claims, and there was an answer before in which it did not
+	deposed bool     // it claims, and another one became the writer since it was
 }
 
 // Snapshot is an immutable view of the cluster. Nil is a valid snapshot of nothing.
@@ -114,6 +120,7 @@ type Snapshot struct {
 	terms      uint64    // reigns counted so far
 	view       time.Time // the status table's time of the newest list of instances
 	hinted     time.Time // the status table's time of the newest hint that was followed
+	disputed   string    // what was last said about claims that are not believed
 }
 
 // Writer returns the usable writer: it has the role, is up and not drained. Nil if there

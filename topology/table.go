@@ -26,30 +26,50 @@ type cell struct {
 const maxRows = 1000
 
 // ask reads a whole result, whose rows must have width cells.
-func ask(ctx context.Context, conn Conn, query string, width int) (t table, err error) {
+func ask(ctx context.Context, conn Conn, query string, width int) (table, error) {
+	_, t, err := read(ctx, conn, query, width)
+	return t, err
+}
+
+// askNamed is ask for a result whose columns depend on the server's version.
+func askNamed(ctx context.Context, conn Conn, query string) ([]map[string]cell, error) {
+	columns, t, err := read(ctx, conn, query, 0)
+	rows := make([]map[string]cell, len(t))
+	for i, row := range t {
+		rows[i] = make(map[string]cell, len(columns))
+		for j, name := range columns {
+			rows[i][modern.Replace(name)] = row[j]
+		}
+	}
+	return rows, err
+}
+
+// read reads a whole result of width columns, or however many if that is 0.
+func read(ctx context.Context, conn Conn, query string, width int) (columns []string, t table, err error) {
 	rows, err := conn.QueryContext(ctx, query, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() {
 		if closeErr := rows.Close(); err == nil {
 			err = closeErr
 		}
 	}()
-	if n := len(rows.Columns()); n != width {
-		return nil, fmt.Errorf("failoverproxy: an answer of %d columns where %d were asked for", n, width)
+	columns = rows.Columns()
+	if n := len(columns); width != 0 && n != width {
+		return nil, nil, fmt.Errorf("failoverproxy: an answer of %d columns where %d were asked for", n, width)
 	}
-	values := make([]driver.Value, width)
+	values := make([]driver.Value, len(columns))
 	for {
 		switch err := rows.Next(values); {
 		case errors.Is(err, io.EOF):
-			return t, nil
+			return columns, t, nil
 		case err != nil:
-			return nil, err
+			return nil, nil, err
 		case len(t) == maxRows:
-			return nil, fmt.Errorf("failoverproxy: an answer of more than %d rows", maxRows)
+			return nil, nil, fmt.Errorf("failoverproxy: an answer of more than %d rows", maxRows)
 		}
-		row := make([]cell, width)
+		row := make([]cell, len(values))
 		for i, v := range values {
 			row[i] = toCell(v)
 		}

@@ -17,6 +17,7 @@ type watcher struct {
 	timer   *time.Timer // of the next round
 	fast    bool
 	warned  bool // of rows that cannot be an instance's
+	lacking bool // warned of what the provider may not ask
 }
 
 // place is what is asked: an instance, by its id, or a seed, by its address.
@@ -126,11 +127,11 @@ func (w *watcher) plan() {
 func (w *watcher) round() {
 	s := w.Snapshot()
 	w.forget(s)
-	lost := true
+	lost, turn := true, w.turn(s)
 	for i := range s.Instances {
 		in := &s.Instances[i]
 		lost = lost && in.State == StateDown
-		if w.due(s, in) {
+		if w.due(s, in) || in == turn {
 			w.askInstance(in)
 		}
 	}
@@ -165,6 +166,26 @@ func (w *watcher) due(s *Snapshot, in *Instance) bool {
 		return now.Sub(slot.last) >= w.cfg.Interval*9/10 // the jitter's lower end
 	}
 	return w.fast || in.Role == Writer
+}
+
+// turn is the reader whose turn it is to be asked in quiet times, where the writer does
+// not know of the others: the one that was not asked for the longest time.
+func (w *watcher) turn(s *Snapshot) (next *Instance) {
+	if w.fast || s.Provider != replicationName {
+		return nil
+	}
+	var last time.Time
+	for i := range s.Instances {
+		in := &s.Instances[i]
+		slot := w.slot(place{id: in.ID})
+		if in.Role != Reader || in.State != StateUp || slot.cancel != nil || time.Now().Before(slot.after) {
+			continue
+		}
+		if next == nil || slot.last.Before(last) {
+			next, last = in, slot.last
+		}
+	}
+	return next
 }
 
 // askSeeds asks the program's own addresses: perhaps the cluster is not where it was.
@@ -257,6 +278,11 @@ func (w *watcher) refusal(slot *slot, r result) {
 		slot.problem = problem
 		w.warn(Event{Kind: Warning, Instance: r.id, Cause: r.err, Detail: r.addr + " answers, but not the monitor"})
 	}
+	// Where all members must be heard before one is believed, one that lets nobody in
+	// must not hold up the others.
+	if s := w.Snapshot(); s.Provider == replicationName && r.id != "" && s.Lookup(r.id).State == StateUnknown {
+		w.observe(r.observation())
+	}
 }
 
 // slacken has a place asked less and less often, down to the slow pace.
@@ -269,11 +295,15 @@ func (w *watcher) slacken(slot *slot) {
 	slot.after = time.Now().Add(slot.refused.NextBackOff())
 }
 
-// heed warns, once, of rows that were left out of a report.
+// heed warns, once, of what was left out of a report.
 func (w *watcher) heed(r Report) {
 	if r.Ignored > 0 && !w.warned {
 		w.warned = true
 		w.warn(Event{Kind: Warning, Instance: r.ID, Detail: "its list of instances has names that cannot be host names; they are ignored"})
+	}
+	if r.Partial != nil && !w.lacking {
+		w.lacking = true
+		w.warn(Event{Kind: Warning, Instance: r.ID, Cause: r.Partial, Detail: "not all that the monitor asks is answered"})
 	}
 }
 

@@ -1,0 +1,149 @@
+package topology
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Server names a server of a replication in the ways in which others name it. What is
+// not known is empty.
+type Server struct {
+	UUID   string // MySQL's server_uuid; MariaDB has none
+	Number string // its server_id
+	Addr   string // host:port, as the server itself, or one that replicates from it, has it
+}
+
+// same reports whether both are one server. The numbers alone do not say so: they may
+// be all alike where servers do not replicate from each other.
+func (s Server) same(other Server) bool {
+	if s.UUID != "" || other.UUID != "" {
+		return s.UUID == other.UUID
+	}
+	return s.Number == other.Number && s.Addr == other.Addr
+}
+
+// Lineage is an instance's place in a replication, as it says itself. Once it is in a
+// report it does not change.
+type Lineage struct {
+	Self Server
+	// Sources are those that it replicates from: that a thread of it is at work for.
+	Sources []Server
+	// Adrift says that it is not connected to a source, applies what it has, and that
+	// nothing else is known to be wrong. Then its lag is not known to the server.
+	Adrift bool
+	// History is the set of transactions that it has, MySQL's gtid_executed or MariaDB's
+	// gtid_binlog_state; "" if not known.
+	History string
+}
+
+// history is what an instance had when it answered last.
+func (in *Instance) history() transactions {
+	if in.lineage == nil {
+		return nil
+	}
+	return parseTransactions(in.lineage.History)
+}
+
+// answersTo reports whether source, as one that replicates from it names it, is the
+// instance. The address is what was configured for the replica, perhaps another name
+// than ours, so it only counts where the server itself is not known by more.
+func (in *Instance) answersTo(source Server) bool {
+	if in.lineage == nil {
+		return in.Addr == source.Addr
+	}
+	self := in.lineage.Self
+	switch {
+	case self.UUID != "" && source.UUID != "":
+		return self.UUID == source.UUID
+	case self.UUID == "" && source.UUID == "" && source.Number != "" && source.Number != "0":
+		// Servers that replicate from each other have different numbers.
+		return self.Number == source.Number
+	default:
+		return in.Addr == source.Addr || self.Addr == source.Addr
+	}
+}
+
+// replicates reports whether an instance replicates from another one.
+func (in *Instance) replicates(from *Instance) bool {
+	return in.lineage != nil && in.ID != from.ID && slices.ContainsFunc(in.lineage.Sources, from.answersTo)
+}
+
+// twin returns another instance that is alive and is the same server as the one that
+// reports, nil if there is none.
+func (s *Snapshot) twin(r Report) *Instance {
+	if r.Lineage == nil {
+		return nil
+	}
+	for i := range s.Instances {
+		in := &s.Instances[i]
+		if in.ID != r.ID && in.lineage != nil && (in.State == StateUp || in.State == StateSuspect) && in.lineage.Self.same(r.Lineage.Self) {
+			return in
+		}
+	}
+	return nil
+}
+
+// impostor reports whether what answered at an instance's address is not the instance,
+// which therefore is down: a server that is known under another address already, or
+// another one than before. The latter is a new instance from its next answer on.
+func (d *draft) impostor(o observation) bool {
+	in := d.current().Lookup(o.report.ID)
+	if o.report.Lineage == nil {
+		return false
+	}
+	who := "another server than before"
+	twin := d.current().twin(o.report)
+	moved := in.lineage != nil && !in.lineage.Self.same(o.report.Lineage.Self)
+	switch {
+	case twin != nil:
+		who = twin.ID
+	case !moved:
+		return false
+	}
+	d.failure(observation{
+		kind: failed, id: in.ID, addr: o.addr, ticket: o.ticket, now: o.now, cause: fmt.Errorf("%w: %s", ErrIdentity, who),
+	})
+	if moved {
+		d.replace(in.ID)
+	}
+	return true
+}
+
+// replace forgets what was known of the server that was at an instance's address.
+func (d *draft) replace(id string) {
+	d.stepDown(id)
+	in := d.instance(id)
+	in.Role, in.lineage, in.said, in.LagKnown = Unknown, nil, Unknown, false
+	if s := d.edit(); s.lastWriter == id {
+		s.lastWriter = ""
+	}
+}
+
+// inherit takes over what an instance says of its place in the replication.
+func (d *draft) inherit(o observation) {
+	in := d.instance(o.report.ID)
+	heard, claimed := in.said != Unknown, d.current().claims(in)
+	in.lineage, in.said = o.report.Lineage, o.report.Role
+	d.lag(in, o.report)
+	switch {
+	case !d.current().claims(in):
+		d.stepDown(in.ID)
+	case in.Role != Writer:
+		in.Role, in.pretends, in.risen = Unknown, true, in.risen || heard && !claimed
+	}
+}
+
+// lag takes over how far an instance is behind. One that has lost a source that is lost
+// to us, too, is not further behind than it was.
+func (d *draft) lag(in *Instance, r Report) {
+	if !r.LagKnown && in.LagKnown && r.Lineage.Adrift && !d.current().hasSourceUp(in) {
+		return
+	}
+	in.Lag, in.LagKnown = r.Lag, r.LagKnown
+}
+
+func (s *Snapshot) hasSourceUp(in *Instance) bool {
+	return slices.ContainsFunc(s.Instances, func(other Instance) bool {
+		return other.State == StateUp && in.replicates(&other)
+	})
+}
