@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Server names a server of a replication in the ways in which others name it. What is
@@ -113,7 +114,7 @@ func (d *draft) impostor(o observation) bool {
 func (d *draft) replace(id string) {
 	d.stepDown(id)
 	in := d.instance(id)
-	in.Role, in.lineage, in.said, in.LagKnown = Unknown, nil, Unknown, false
+	in.Role, in.lineage, in.said, in.behind = Unknown, nil, Unknown, lateness{}
 	if s := d.edit(); s.lastWriter == id {
 		s.lastWriter = ""
 	}
@@ -124,7 +125,7 @@ func (d *draft) inherit(o observation) {
 	in := d.instance(o.report.ID)
 	heard, claimed := in.said != Unknown, d.current().claims(in)
 	in.lineage, in.said = o.report.Lineage, o.report.Role
-	d.lag(in, o.report)
+	in.lag(o.report, o.ticket)
 	switch {
 	case !d.current().claims(in):
 		d.stepDown(in.ID)
@@ -133,17 +134,77 @@ func (d *draft) inherit(o observation) {
 	}
 }
 
-// lag takes over how far an instance is behind. One that has lost a source that is lost
-// to us, too, is not further behind than it was.
-func (d *draft) lag(in *Instance, r Report) {
-	if !r.LagKnown && in.LagKnown && r.Lineage.Adrift && !d.current().hasSourceUp(in) {
-		return
-	}
-	in.Lag, in.LagKnown = r.Lag, r.LagKnown
+// lateness is how far a replica is behind its sources, in whole seconds, as servers
+// tell it.
+type lateness struct {
+	lag    time.Duration
+	known  bool
+	adrift uint64 // ticket of the first answer since which it has no source; 0 = it has
 }
 
-func (s *Snapshot) hasSourceUp(in *Instance) bool {
-	return slices.ContainsFunc(s.Instances, func(other Instance) bool {
-		return other.State == StateUp && in.replicates(&other)
+// lag takes over how far an instance is behind. One that has lost its source may not be
+// further behind than it was.
+func (in *Instance) lag(r Report, ticket uint64) {
+	switch {
+	case !r.Lineage.Adrift:
+		in.behind = lateness{lag: r.Lag, known: r.LagKnown}
+	case in.behind.adrift == 0:
+		in.behind.adrift = ticket
+	}
+}
+
+// current reports whether an instance is as far behind as it said last. Without a source
+// it is, if that is lost to us, too. If that lives it is not: forsaken is whether
+// the source has answered since.
+func (s *Snapshot) current(in *Instance) (current, forsaken bool) {
+	current = in.behind.known
+	if in.behind.adrift == 0 {
+		return current, false
+	}
+	for i := range s.Instances {
+		if source := &s.Instances[i]; source.State == StateUp && in.replicates(source) {
+			current, forsaken = false, forsaken || source.Verified > in.behind.adrift
+		}
+	}
+	return current, forsaken
+}
+
+// trust gives the readers their lag: that behind the writer, or behind the one that was
+// the writer last. How far a replica is behind anybody else, such as an old source that is back,
+// says nothing.
+func (d *draft) trust() {
+	s := d.current()
+	leader := s.lastWriter
+	if w := d.incumbent(); w != nil {
+		leader = w.ID
+	}
+	for i := range s.Instances {
+		in := &s.Instances[i]
+		now := lateness{}
+		current, forsaken := s.current(in)
+		if in.Role == Reader && current && s.leads(leader, in, len(s.Instances)) {
+			now = in.behind
+		}
+		if forsaken && in.behind.known {
+			in = d.instance(in.ID)
+			in.behind.known = false
+		}
+		if in.Lag != now.lag || in.LagKnown != now.known {
+			in = d.instance(in.ID)
+			in.Lag, in.LagKnown = now.lag, now.known
+		}
+	}
+}
+
+// leads reports whether what an instance replicates comes from the leader, over so many
+// others at most, each of which knows its own lag.
+func (s *Snapshot) leads(leader string, in *Instance, hops int) bool {
+	return slices.ContainsFunc(s.Instances, func(source Instance) bool {
+		if !in.replicates(&source) {
+			return false
+		}
+		current, _ := s.current(&source)
+		between := source.Role == Reader && source.State == StateUp && current
+		return source.ID == leader || between && hops > 0 && s.leads(leader, &source, hops-1)
 	})
 }

@@ -18,6 +18,9 @@ import (
 // behind its back, so at each poll one of them is asked, too, in turn, over a connection
 // that is closed after it: one login in each interval, and at no time more than one
 // connection beside the writer's. In a failover all are asked, all the time.
+//
+// Servers tell their lag in whole seconds, rounded down, and only that of what they have
+// received. The lag of one that lost its source is not known to itself; see lineage.go.
 type replication struct {
 	seeds   []string
 	explain func(error) Problem

@@ -97,6 +97,7 @@ type Instance struct {
 
 	// The same where there is no status table: see succession.go.
 	lineage *Lineage // as of its last answer; nil = none
+	behind  lateness // behind those that it replicates from, whoever they are
 	said    Role     // its own word in its last answer
 	risen   bool     // it claims, and there was an answer before in which it did not
 	deposed bool     // it claims, and another one became the writer since it was

@@ -72,6 +72,7 @@ func (d *draft) elect(now uint64) {
 	case w != nil && w.State == StateUp && d.rivalled(w):
 		d.doubt(w.ID, now, ReasonSuperseded) // its last answer may be an old one
 	}
+	d.trust()
 	d.complain()
 }
 
