@@ -18,6 +18,8 @@
 // test with a fresh database in it: [Shared] and [EachShared]. Programs use [Start]
 // and [Server.Close].
 //
+// A source with replicas, and what an operator does to them in a failover: [Replicate].
+//
 // # Where the servers come from
 //
 // MariaDB is the one installed on the machine: $FAILOVERPROXY_MARIADBD, or mariadbd on
