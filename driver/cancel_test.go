@@ -233,7 +233,7 @@ func TestCancelHitsNobodyElse(t *testing.T) {
 		if lost := p.Dials - 3; lost > k.Killed/50 {
 			t.Errorf("%d of %d cancels cost a connection", lost, k.Killed)
 		}
-		if killed := k.Killed; p.Open > 3 || k.Connections > 2 || int64(killed) < cancels/4 || innocent.Load() < cancels/4 {
+		if killed := k.Killed; p.Open > 3 || k.Connections > killWorkers || int64(killed) < cancels/4 || innocent.Load() < cancels/4 {
 			t.Errorf("%d open, %d connections to kill", p.Open, k.Connections)
 		}
 	})

@@ -64,9 +64,11 @@ const (
 func (w *workload) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
+	w.longest = [kinds][]time.Duration{reading: make([]time.Duration, 8), mixed: make([]time.Duration, 8), writing: make([]time.Duration, 16)}
+	var started [kinds]int
 	work := func(kind int, f func(ctx context.Context) error) {
-		me := len(w.longest[kind])
-		w.longest[kind] = append(w.longest[kind], 0)
+		me := started[kind]
+		started[kind]++
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				opCtx, done := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
