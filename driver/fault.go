@@ -38,7 +38,10 @@ func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err 
 	c.startClock(x)
 	x.cause = err
 	if c.session.Bound() && !c.restart(x, v) {
-		return c.loseBound(x, v.Outcome, err)
+		// It may be bound by nothing but fpPoolMode=session.
+		if err := c.loseBound(x, v.Outcome, err); err != nil {
+			return err
+		}
 	}
 	c.session.Discard()
 	return c.retry(ctx, x, v)

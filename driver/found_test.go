@@ -1,0 +1,35 @@
+package driver
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
+)
+
+// TestFound holds what TestChaos has found, made as small as it goes.
+func TestFound(t *testing.T) {
+	for name, test := range map[string]struct {
+		params string
+		run    func(r *rig)
+	}{
+		"a write of a session with a backend of its own is not executed twice": {"fpPoolMode=session", func(r *rig) {
+			r.sim.Writer().SwallowAnswer(aurorasim.SQL(insert))
+			r.wants(r.exec(r.db, insert), failover.ErrOutcomeUnknown, failover.Unknown)
+			if n := r.reached(insert); n != 1 {
+				r.Errorf("executed %d times", n)
+			}
+		}},
+		"nor is its read once rows were delivered": {"fpPoolMode=session", func(r *rig) {
+			r.sim.Writer().CutAfter(3, aurorasim.SQL(selectRows))
+			got, err := r.rows(r.Context(), r.db, selectRows)
+			r.wants(err, failover.ErrResultInterrupted, failover.Unknown)
+			if !slices.Equal(got, []int{1}) {
+				r.Errorf("got %v", got)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) { bubble(t, test.params, test.run) })
+	}
+}
