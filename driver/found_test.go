@@ -29,6 +29,13 @@ func TestFound(t *testing.T) {
 				r.Errorf("got %v", got)
 			}
 		}},
+		"a connection is gone when a statement makes room for itself on it": {"fpPreparedCache=1", func(r *rig) {
+			r.must(r.exec(r.db, "INSERT INTO t VALUES (?)", 1))
+			r.sim.Writer().ResetConnections()
+			if _, err := r.rows(r.Context(), r.db, "SELECT n FROM one WHERE n = ?", 1); err != nil {
+				r.Error(err)
+			}
+		}},
 	} {
 		t.Run(name, func(t *testing.T) { bubble(t, test.params, test.run) })
 	}

@@ -96,8 +96,10 @@ func (s *statements) makeRoom() error {
 	for s.recent.Len() > 0 && s.recent.Len() >= s.capacity {
 		st := s.recent.Back().Value.(*Statement)
 		s.forget(st)
-		if err := st.Close(); err != nil {
-			return err
+		if st.Close() != nil {
+			// The wrapped driver's error is one of its own that says nothing to anybody: the
+			// connection is gone, and nothing of the statement to come was sent.
+			return driver.ErrBadConn
 		}
 	}
 	return nil
