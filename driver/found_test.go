@@ -3,10 +3,22 @@ package driver
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 )
+
+// keeping runs a switchover that leaves the writer's connections open.
+func (r *rig) keeping() (wait func()) {
+	done := make(chan error)
+	go func() {
+		done <- r.sim.Failover(r.Context(), aurorasim.Failover{Kind: aurorasim.Switchover, KeepConnections: true, PromoteAfter: time.Second})
+	}()
+	synctest.Wait()
+	return func() { r.must(<-done) }
+}
 
 // TestFound holds what TestChaos has found, made as small as it goes.
 func TestFound(t *testing.T) {
@@ -35,6 +47,11 @@ func TestFound(t *testing.T) {
 			if _, err := r.rows(r.Context(), r.db, "SELECT n FROM one WHERE n = ?", 1); err != nil {
 				r.Error(err)
 			}
+		}},
+		"a temporary table that a former writer refuses is made by the new one": {"", func(r *rig) {
+			wait := r.keeping()
+			r.must(r.exec(r.db, "CREATE TEMPORARY TABLE x (n INT)"))
+			wait()
 		}},
 	} {
 		t.Run(name, func(t *testing.T) { bubble(t, test.params, test.run) })

@@ -76,6 +76,7 @@ const (
 	erOffline            = 3032 // ER_SERVER_OFFLINE_MODE
 	erRunHook            = 3100 // ER_RUN_HOOK_ERROR: a group's plugin, before a commit
 	erRolledBackAtCommit = 3101 // ER_TRANSACTION_ROLLBACK_DURING_COMMIT
+	erDisabledEngine     = 3161 // ER_DISABLED_STORAGE_ENGINE
 	erNotAvailable       = 3168 // ER_SERVER_ISNT_AVAILABLE
 	erSessionKilled      = 3169 // ER_SESSION_WAS_KILLED
 	erIdleDisconnect     = 4031 // ER_CLIENT_INTERACTION_TIMEOUT: the server closed an idle connection
@@ -93,7 +94,7 @@ func (s Situation) answered(number uint16) (Class, Outcome) {
 		if s.Phase == PhaseConnect {
 			return ClassBusy, NotExecuted
 		}
-	case erOptionPrevents, erReadOnlyMode, erReadOnlyTx, erUnknownCommand, erOffline, erNotAvailable:
+	case erOptionPrevents, erReadOnlyMode, erReadOnlyTx, erUnknownCommand, erOffline, erDisabledEngine, erNotAvailable:
 		// A READ ONLY transaction that the program asked for refuses its writes itself. And
 		// what the writer refuses is not about its role: 1290 speaks of other options, too.
 		if s.Confirmed || number == erReadOnlyTx && s.AsksReadOnly {
