@@ -188,6 +188,9 @@ func (s *session) assign(a assignment, v any) error {
 	case a.name == "autocommit" && isTrue(v) && !s.isAutocommit():
 		s.values[a.name] = v
 		return s.end(true)
+	case a.name == "last_insert_id":
+		n, _ := integer(v)
+		s.lastID = uint64(n)
 	default:
 		if s.values[a.name] = v; a.name == "sql_mode" {
 			s.mode = modeOf(characters(v))

@@ -140,6 +140,8 @@ func TestAutoIncrement(t *testing.T) {
 	tx := begin(t, db)
 	exec(t, tx, "INSERT INTO t (n) VALUES (1), (2)")
 	expect(t, tx, "1", "SELECT LAST_INSERT_ID()")
+	exec(t, tx, "SET last_insert_id = 7")
+	expect(t, tx, "7 7", "SELECT LAST_INSERT_ID(), @@last_insert_id")
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ var catalog = map[string]definition{
 	"version":                        {value: "8.0.39-fake", scope: global, fixed: true},
 	"version_comment":                {value: "minidb", scope: global, fixed: true},
 	"pseudo_thread_id":               {value: int64(0), scope: perSession, fixed: true},
-	"last_insert_id":                 {value: int64(0), scope: perSession, fixed: true},
+	"last_insert_id":                 {value: int64(0), scope: perSession},
 	"identity":                       {value: int64(0), scope: perSession, fixed: true},
 	"warning_count":                  {value: int64(0), scope: perSession, fixed: true},
 	"error_count":                    {value: int64(0), scope: perSession, fixed: true},
