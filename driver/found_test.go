@@ -1,6 +1,8 @@
 package driver
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -52,6 +54,25 @@ func TestFound(t *testing.T) {
 			wait := r.keeping()
 			r.must(r.exec(r.db, "CREATE TEMPORARY TABLE x (n INT)"))
 			wait()
+		}},
+		"a context ends while another session asks what this one owes its connection": {"fpPoolSize=1", func(r *rig) {
+			a, err := r.db.Conn(r.Context())
+			r.must(err)
+			defer a.Close()
+			r.must(r.exec(a, "SET SESSION lock_wait_timeout = 77")) // which has to be read back
+			f := r.sim.Writer().Freeze()
+			done := make(chan error)
+			go func() { done <- r.exec(r.db, insert) }()
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(r.Context(), 50*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			if err := a.PingContext(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 150*time.Millisecond {
+				r.Errorf("after %s: %v", time.Since(start), err)
+			}
+			f.Clear()
+			r.must(<-done)
+			r.must(a.PingContext(r.Context()))
 		}},
 	} {
 		t.Run(name, func(t *testing.T) { bubble(t, test.params, test.run) })

@@ -81,7 +81,7 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 	if x.facts.AsksLastStatement() {
 		if !c.answerHeld(ctx, x) {
 			c.session.Keep(ctx)
-			return nil, ErrAnswerGone
+			return nil, cmp.Or(ctx.Err(), ErrAnswerGone)
 		}
 		if b := c.session.Backend(); b != nil {
 			x.in = c.session.Instance()

@@ -61,6 +61,9 @@ func (s *Session) Borrow(ctx context.Context, in *Instance, statement string) er
 		}
 		s.leave(ctx)
 	}
+	if s.kept {
+		return ctx.Err() // it ended while somebody was asking what the session owes
+	}
 	s.in = in
 	for {
 		res, err := in.acquire(ctx, s, statement)
@@ -168,7 +171,7 @@ func (s *Session) resume(ctx context.Context, statement string) {
 	}
 	in.mu.Unlock()
 	if !mine {
-		s.await()
+		s.kept = !s.await(ctx) // until it is known what the session has
 		return
 	}
 	// A lease that was kept while the clock moved may have been hung up on.
@@ -177,12 +180,18 @@ func (s *Session) resume(ctx context.Context, statement string) {
 	}
 }
 
-// await waits for whoever took the lease to ask what the session owed.
-func (s *Session) await() {
+// await waits for whoever took the lease to ask what the session owed. It reports false if
+// ctx ended first: nothing of the session must be read then.
+func (s *Session) await(ctx context.Context) bool {
 	if s.paid != nil {
-		<-s.paid
+		select {
+		case <-s.paid:
+		case <-ctx.Done():
+			return false
+		}
 		s.paid = nil
 	}
+	return true
 }
 
 // Backend returns the backend on lease, nil if there is none.
@@ -289,7 +298,7 @@ func (s *Session) take() *puddle.Resource[*connection] {
 		in.mu.Lock()
 		if s.list == nil {
 			in.mu.Unlock()
-			s.await()
+			s.await(context.Background())
 			return nil
 		}
 		s.list.remove(s)
@@ -348,7 +357,7 @@ func (s *Session) Once() bool { return s.res.Value().once }
 // Lost names the variables that the session has set and that went with a connection
 // before anybody knew their value, and forgets them.
 func (s *Session) Lost() string {
-	if s.debts == nil {
+	if s.kept || s.debts == nil {
 		return ""
 	}
 	lost := s.debts.lost
