@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"time"
 
 	"github.com/failoverproxy/failoverproxy/internal/testutil/wire"
 )
@@ -71,7 +72,7 @@ func (c *conn) command(payload []byte) bool {
 	if err != nil {
 		return false
 	}
-	s := Statement{Instance: c.inst.ID, Conn: c.id, User: c.user, Command: req.Command}
+	s := Statement{Instance: c.inst.ID, Conn: c.id, User: c.user, Received: time.Now(), Command: req.Command}
 	switch req.Command {
 	case wire.ComQuit:
 		return false

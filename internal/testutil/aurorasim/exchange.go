@@ -205,6 +205,9 @@ func (c *conn) forward(ex *exchange, kind wire.Kind, seq byte, payload []byte) e
 	defer c.outMu.Unlock()
 	put := func(p []byte) {
 		if ex.cutNow() {
+			if e := ex.fault.err; e != nil && !ex.dropped {
+				c.out.put(seq+ex.shift, e.Append(nil))
+			}
 			ex.dropped = true
 			return
 		}
@@ -230,7 +233,11 @@ func (ex *exchange) cutNow() bool {
 func (c *conn) more(ex *exchange, kind wire.Kind, payload []byte) error {
 	if ex.cutNow() {
 		c.flush()
-		c.end(endClosed) // the upstream's side goes on up to the end of the answer
+		switch f := ex.fault; {
+		case f.mute, f.err != nil && !ex.dropped: // the error is sent with the next packet's number
+		default:
+			c.end(endClosed) // the upstream's side goes on up to the end of the answer
+		}
 		return nil
 	}
 	speaks := ex.response.ClientSends() ||
@@ -271,6 +278,7 @@ func (c *conn) flush() bool {
 // done ends an exchange: the turn goes back to the client.
 func (c *conn) done(ex *exchange) error {
 	swallowed := ex.fault != nil && (ex.fault.action == actSwallow || ex.fault.action == actMute)
+	mute := ex.fault != nil && (ex.fault.action == actMute || ex.cutNow() && ex.fault.mute)
 	c.mu.Lock()
 	over := c.over
 	c.busy = nil
@@ -279,7 +287,7 @@ func (c *conn) done(ex *exchange) error {
 		return errDrained
 	}
 	if swallowed {
-		if ex.fault.action == actMute {
+		if mute {
 			return nil // the turn never comes back
 		}
 		c.end(endReset)
@@ -300,7 +308,7 @@ func (c *conn) done(ex *exchange) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if cut || c.gone {
+	if cut && !mute || c.gone {
 		return errDrained
 	}
 	return nil

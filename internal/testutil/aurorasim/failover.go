@@ -55,9 +55,9 @@ type Failover struct {
 	// better its connections are reset.
 	BelievesWriter time.Duration
 	// KeepConnections, for Switchover: the old writer goes on as a reader without
-	// a restart. Its connections stay, but those with a command under way that does
+	// a restart, and its row stays. Its connections stay, but those with a command under way that does
 	// not end soon; what transactions were open is rolled back, and they get error
-	// 1290 until they end. RestartAfter and BelievesWriter then mean nothing.
+	// 1290 until they end. RestartAfter, BelievesWriter and DropRow then mean nothing.
 	KeepConnections bool
 	// DropPromoted closes (FIN) the promoted instance's connections at promotion,
 	// as engine versions do that restart it.
@@ -247,9 +247,10 @@ func (c *Cluster) promote(next, old *Instance, f Failover) {
 	}
 	if old != nil {
 		old.update(func() {
-			old.gone = f.DropRow
 			if f.Kind == Switchover && f.KeepConnections {
 				old.session = sessionID()
+			} else {
+				old.gone = f.DropRow
 			}
 		})
 	}

@@ -37,7 +37,7 @@ func TestFailoverKinds(t *testing.T) {
 	scripts := map[string]Failover{
 		"kill":       {Kind: Kill},
 		"switchover": {Kind: Switchover},
-		"kept":       {Kind: Switchover, KeepConnections: true},
+		"kept":       {Kind: Switchover, KeepConnections: true, DropRow: true},
 		"frozen":     {Kind: Frozen, PromoteAfter: 20 * time.Millisecond},
 	}
 	eachUpstream(t, func(t *testing.T, up *backend) {
@@ -68,6 +68,7 @@ func TestFailoverKinds(t *testing.T) {
 				wantShow(t, back, "1 "+old.ID, "SELECT @@innodb_read_only, @@aurora_server_id")
 				wantErrno(t, try(t, back, "DELETE FROM fp_accounts"), 1290, "a write to the old writer")
 				wantShow(t, r.conn(r.Endpoint()), r.Writer().ID, "SELECT @@aurora_server_id")
+				wantShow(t, r.conn(r.Endpoint()), old.ID, "SELECT server_id FROM information_schema.replica_host_status WHERE server_id = '"+old.ID+"'")
 			})
 		}
 	})

@@ -24,7 +24,8 @@ type Fault struct {
 	match   Match
 	delay   time.Duration
 	packets int
-	err     *wire.Error
+	err     *wire.Error // of actError; of actCut: what comes in place of the next packet
+	mute    bool        // of actCut: silence comes in place of the FIN
 	hits    atomic.Int64
 	hit     chan struct{} // closed at the first hit
 }
@@ -38,7 +39,7 @@ const (
 	actError          // ERR instead of relaying, then FIN
 	actSwallow        // relayed, the answer dropped, then RST
 	actMute           // relayed, the answer dropped, then silence
-	actCut            // relayed, so many packets of the answer, then FIN
+	actCut            // relayed, so many packets of the answer, then the end
 )
 
 func newFault(name string, inst *Instance, undo func()) *Fault {
@@ -178,6 +179,21 @@ func (i *Instance) Delay(d time.Duration, m Match) *Fault {
 // definitions for clients without CLIENT_DEPRECATE_EOF.
 func (i *Instance) CutAfter(packets int, m Match) *Fault {
 	return i.statementFault(&Fault{name: fmt.Sprintf("cut after %d packets", packets), action: actCut, packets: packets}, m)
+}
+
+// MuteAfter is CutAfter with a connection that stays open and silent.
+func (i *Instance) MuteAfter(packets int, m Match) *Fault {
+	return i.statementFault(&Fault{name: fmt.Sprintf("mute after %d packets", packets), action: actCut, packets: packets, mute: true}, m)
+}
+
+// ErrorAfter is CutAfter with this error before the FIN, as servers tell in the middle of a
+// result that they shut down. An answer that has no more packets is followed by the FIN
+// alone.
+func (i *Instance) ErrorAfter(packets int, number uint16, text string, m Match) *Fault {
+	return i.statementFault(&Fault{
+		name: fmt.Sprintf("error %d after %d packets", number, packets), action: actCut, packets: packets,
+		err: &wire.Error{Number: number, State: sqlState(number), Message: text},
+	}, m)
 }
 
 // SwallowAnswer lets the next statement that m matches (nil = any) be executed, drops

@@ -124,12 +124,21 @@ func (c *conn) authenticate(g wire.Greeting) error {
 		return err
 	}
 	c.user, c.caps = h.User, h.Capabilities&offered.Capabilities
+	s := Statement{Instance: c.inst.ID, Conn: c.id, User: c.user, Received: time.Now(), Command: wire.ComConnect}
+	if !c.pause(c.inst.delayOf(s)) || !c.gate() {
+		return errClosed
+	}
+	fault := c.inst.claim(s)
+	if fault != nil && fault.action == actError {
+		_ = c.toClient(seq+1, fault.err.Append(nil))
+		return errRefused
+	}
 	response := append([]byte(nil), payload...)
 	binary.LittleEndian.PutUint32(response, uint32(h.Capabilities&followed))
 	if err := c.upOut.send(1, response); err != nil {
 		return err
 	}
-	a := authentication{conn: c, clientSeq: seq, plugin: h.Plugin, scramble: g.Scramble, reveal: secure && !c.upstreamSecure()}
+	a := authentication{conn: c, clientSeq: seq, plugin: h.Plugin, scramble: g.Scramble, reveal: secure && !c.upstreamSecure(), fault: fault}
 	return a.relay()
 }
 
@@ -163,6 +172,8 @@ type authentication struct {
 	clientSeq byte // newest from the client
 	plugin    string
 	scramble  []byte
+	fault     *Fault
+	sent      int  // packets to the client
 	reveal    bool // the client may send its password in clear text, the upstream must not get it so
 }
 
@@ -180,9 +191,13 @@ func (a *authentication) relay() error {
 			return errClosed
 		}
 		a.clientSeq++
+		if a.faulty(payload) {
+			return errRefused
+		}
 		if err := c.toClient(a.clientSeq, payload); err != nil {
 			return err
 		}
+		a.sent++
 		switch payload[0] {
 		case 0x00:
 			ok, err := wire.ParseOK(payload, c.caps)
@@ -209,6 +224,25 @@ func (a *authentication) relay() error {
 			return err
 		}
 	}
+}
+
+// faulty lets the login's fault have its way with what the server says. It tells whether
+// that was the end.
+func (a *authentication) faulty(payload []byte) bool {
+	c, f := a.conn, a.fault
+	last := payload[0] == 0x00 || payload[0] == 0xff
+	switch {
+	case f == nil, f.action != actCut && !last, f.action == actCut && a.sent < f.packets:
+		return false
+	case f.action == actMute, f.mute:
+		c.watchClient()
+		<-c.ended
+	case f.action == actSwallow:
+		c.end(endReset)
+	case f.err != nil:
+		_ = c.toClient(a.clientSeq, f.err.Append(nil))
+	}
+	return true // with a FIN, unless it ended otherwise
 }
 
 var errRefused = errors.New("aurorasim: the upstream refused the client")

@@ -72,7 +72,7 @@ func (i *Instance) sent() {
 // connection. The caller has the turn. False ends the connection.
 func (c *conn) run(j *job) bool {
 	i := c.inst
-	if j.Executes() && !c.pause(i.delayOf(j.Statement)) {
+	if !c.pause(i.delayOf(j.Statement)) {
 		return false
 	}
 	if !c.admit(j) {
@@ -293,6 +293,9 @@ func (c *conn) answerHere(j *job) bool {
 	for n, p := range packets[:keep] {
 		c.out.put(byte(n+1), p)
 	}
+	if f != nil && f.action == actCut && f.err != nil && keep < len(packets) {
+		c.out.put(byte(keep+1), f.err.Append(nil))
+	}
 	err := c.out.flush()
 	c.outMu.Unlock()
 	switch {
@@ -304,7 +307,7 @@ func (c *conn) answerHere(j *job) bool {
 	case f.action == actSwallow:
 		c.end(endReset)
 		return false
-	case f.action == actMute:
+	case f.action == actMute, f.mute && len(packets) >= f.packets:
 		return true // the turn never comes back
 	case f.action == actCut && len(packets) >= f.packets:
 		c.end(endClosed)

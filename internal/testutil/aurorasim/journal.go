@@ -14,6 +14,7 @@ type Statement struct {
 	Instance string
 	Conn     uint32 // the connection's number, as in its greeting and CONNECTION_ID()
 	User     string
+	Received time.Time // when the instance read it; it may be held back before it is relayed
 	Command  wire.Command
 	// SQL is the text of a query or a prepare, and of an execution that of the
 	// statement it executes. Empty for other commands.
@@ -49,6 +50,10 @@ func SQL(text string, args ...any) Match {
 		return true
 	}
 }
+
+// Logins matches the client's answer to the greeting: a fault hits what the server says
+// to that, be it one packet or several. What is made of logins is not logged.
+func Logins(s Statement) bool { return s.Command == wire.ComConnect }
 
 // Contains matches executions of texts that contain part.
 func Contains(part string) Match {
