@@ -1,5 +1,7 @@
 # make test    everything that must hold: what CI runs
 # make check   format, vet, staticcheck, golangci-lint, layering
+# make chaos   every fault that there is, under load: 10,000 plans in virtual time, 200 on
+#              each real server (CHAOS=, CHAOS_REAL=), and what switching rules off does
 # make bench   benchmarks, ten times each, summarized by benchstat
 # make fuzz    every fuzz target for a minute each (FUZZTIME=10m for longer)
 #
@@ -22,7 +24,7 @@ COUNT    ?= 10
 # The packages of the root's module that have benchmarks.
 PKG      ?= $(filter-out $(foreach m,$(NESTED),./$(m) ./$(m)/%),$(shell grep -rlE --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u))
 
-.PHONY: test check bench fuzz format vet staticcheck lint layering unit property fuzz-short tidy
+.PHONY: test check bench chaos fuzz format vet staticcheck lint layering unit property fuzz-short tidy
 
 test: format vet staticcheck layering fuzz-short unit property
 
@@ -57,6 +59,14 @@ unit:
 PROPERTY ?= $(if $(CI),100000,)
 property:
 	$(if $(PROPERTY),FP_PROPERTY_STATEMENTS=$(PROPERTY) $(GO) test -count 1 -timeout $(TIMEOUT) -run '^TestPropertySessions$$' ./driver)
+
+# Plans of faults. A failure prints the command that replays it.
+CHAOS      ?= 10000
+CHAOS_REAL ?= 200
+chaos:
+	FP_CHAOS_SEEDS=$(CHAOS) $(GO) test -count 1 -timeout 2h -run '^TestChaos$$' ./driver
+	FP_CHAOS_REAL=$(CHAOS_REAL) CI=true $(GO) test -count 1 -timeout 2h -run '^TestRealChaos$$' ./driver
+	FP_MUTATIONS=all $(GO) test -count 1 -timeout 30m -v -run '^TestMutations$$' ./driver
 
 # go test fuzzes one target of one package at a time.
 fuzz:
