@@ -118,6 +118,9 @@ func (c chaotic) plan(p chaos.Plan) {
 		report := c.run(t, p)
 		if testing.Verbose() {
 			t.Logf("%s\n%v, %v; ledger %s", p, report.Took, report.Counts, report.Verdict)
+			if os.Getenv(envChaosPlan) != "" {
+				t.Log(strings.Join(report.Log, "\n"))
+			}
 		}
 		if report.OK() {
 			return
@@ -185,7 +188,7 @@ func chaosRig(user, password, database string) chaos.Rig {
 		User: user, Password: password, Database: database,
 		Explain: explain, Idempotent: failover.WithIdempotent, Once: failover.WithoutRetry,
 	}
-	r.Open = func(p chaos.Plan, sim *aurorasim.Cluster, seen func(writer string)) (chaos.Subject, error) {
+	r.Open = func(p chaos.Plan, sim *aurorasim.Cluster, seen func(writer string, readers []string)) (chaos.Subject, error) {
 		cfg, err := ParseDSN("tcp(" + sim.Endpoint() + ")/?" + p.Driver.Params())
 		if err != nil {
 			return chaos.Subject{}, err
@@ -193,11 +196,16 @@ func chaosRig(user, password, database string) chaos.Rig {
 		cfg.MySQL.User, cfg.MySQL.Passwd, cfg.MySQL.DBName = user, password, database
 		c, err := NewConnector(cfg, WithDialer(sim.DialContext), WithLogger(slog.New(slog.DiscardHandler)),
 			WithHooks(Hooks{SnapshotChanged: func(_, new *topology.Snapshot, _ []topology.Event) {
-				if w := new.Writer(); w != nil {
-					seen(w.ID)
-				} else {
-					seen("")
+				writer, readers := "", []string(nil)
+				for _, in := range new.Instances {
+					if in.Role == topology.Reader {
+						readers = append(readers, in.ID)
+					}
 				}
+				if w := new.Writer(); w != nil {
+					writer = w.ID
+				}
+				seen(writer, readers)
 			}}))
 		if err != nil {
 			return chaos.Subject{}, err

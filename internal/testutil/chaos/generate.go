@@ -178,11 +178,14 @@ func (g *generator) scene(at time.Duration) {
 		s := Step{At: at, Act: Delay, On: pick(g, "writer", "1", "2"), Aim: pick(g, AtLogin, AtSet, AtSet, AtMonitor), N: 1 + g.IntN(1000)}
 		s.For = g.between(100*time.Millisecond, g.short(3*time.Second))
 		if s.Aim == AtSet {
+			if g.chance(60) { // it is over before the switchover breaks what is under way
+				s.N = 1 + g.IntN(18)
+			}
 			g.plan.Driver.InitQuery = initQuery // there is something to hold up
 		}
 		g.add(s)
 		g.add(Step{At: at, Act: pick(g, Reset, Close), On: "writer"})
-		g.failover(at + g.between(0, 100*time.Millisecond))
+		g.failover(at + g.between(0, min(100, time.Duration(s.N))*time.Millisecond))
 		f := g.plan.Steps[len(g.plan.Steps)-1].Failover
 		f.Kind, f.KeepConnections, f.BelievesWriter = aurorasim.Switchover, true, 0
 		f.PromoteAfter = g.between(0, 200*time.Millisecond)

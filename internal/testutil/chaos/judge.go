@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,25 +107,21 @@ func unique(text string) bool {
 		(strings.HasPrefix(text, "INSERT INTO fp_ledger") || strings.HasPrefix(text, "INSERT INTO fp_transfers") || strings.HasPrefix(text, "INSERT INTO fp_marks"))
 }
 
-// judgeRole looks whether the driver knew, when the write came to the instance, that another
-// one was the writer: then it ran on a lease from before. Where the driver only knows that it
-// does not know, it may as well be the same one.
+// judgeRole looks whether the driver knew, when the write came to the instance, that this
+// was a reader: then it ran on a lease from before.
 func (r *run) judgeRole(relay aurorasim.Relay) {
 	var known view
 	for _, v := range r.views {
-		switch {
-		case v.writer == "":
-		case !v.at.After(relay.Received.Add(-r.rig.simultaneous())):
+		if !v.at.After(relay.Received.Add(-r.rig.simultaneous())) {
 			known = v
-		case v.writer == relay.Instance && !v.at.After(relay.Received.Add(r.rig.simultaneous())):
+		} else if !v.at.After(relay.Received.Add(r.rig.simultaneous())) && !slices.Contains(v.readers, relay.Instance) {
 			return
 		}
 	}
-	if known.writer == "" || known.writer == relay.Instance {
-		return
+	if slices.Contains(known.readers, relay.Instance) {
+		r.violation("%.4f: a write to %s on a lease of before %.4f, when the driver learned that the writer is %q: %s %v",
+			relay.Received.Sub(r.start).Seconds(), relay.Instance, known.at.Sub(r.start).Seconds(), known.writer, relay.SQL, relay.Args)
 	}
-	r.violation("%.3f: a write to %s on a lease of before %.3f, when the driver learned that the writer is %q: %s %v",
-		relay.Received.Sub(r.start).Seconds(), relay.Instance, known.at.Sub(r.start).Seconds(), known.writer, relay.SQL, relay.Args)
 }
 
 // simultaneous is how far apart two things may be seen that happen together.

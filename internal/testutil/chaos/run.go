@@ -23,8 +23,8 @@ type Rig struct {
 	// User, Password and Database are how clients come in.
 	User, Password, Database string
 	// Open opens the driver under test on the cluster. It must call seen whenever the driver
-	// learns who the writer is; "" is nobody.
-	Open func(p Plan, sim *aurorasim.Cluster, seen func(writer string)) (Subject, error)
+	// learns who the writer is, "" is nobody, and who is surely none.
+	Open func(p Plan, sim *aurorasim.Cluster, seen func(writer string, readers []string)) (Subject, error)
 	// Explain says what an error means. It is not called for nil.
 	Explain func(error) Meaning
 	// Idempotent and Once make contexts for statements that may be executed twice, and for
@@ -115,8 +115,9 @@ type run struct {
 
 // view is what the driver knows from a moment on.
 type view struct {
-	at     time.Time
-	writer string
+	at      time.Time
+	writer  string
+	readers []string
 }
 
 type note struct {
@@ -192,13 +193,13 @@ func (r Rig) Run(ctx context.Context, p Plan) (report Report, err error) {
 }
 
 // seen takes note of what the driver learned.
-func (r *run) seen(writer string) {
+func (r *run) seen(writer string, readers []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	if n := len(r.views); n == 0 || r.views[n-1].writer != writer {
-		r.views = append(r.views, view{now, writer})
-		r.log = append(r.log, note{now, fmt.Sprintf("driver: the writer is %q", writer)})
+	if n := len(r.views); n == 0 || r.views[n-1].writer != writer || !slices.Equal(r.views[n-1].readers, readers) {
+		r.views = append(r.views, view{now, writer, readers})
+		r.log = append(r.log, note{now, fmt.Sprintf("driver: the writer is %q, readers are %q", writer, readers)})
 	}
 }
 
