@@ -137,9 +137,7 @@ func (w *worker) scan(ctx context.Context, through runner) {
 	if closing := rows.Close(); err == nil {
 		err = closing
 	}
-	if !c.ends.IsZero() {
-		c.ends = c.ends.Add(pace) // it may have slept when its context ended
-	}
+	c.slack = pace // it may have slept when its context ended
 	w.judge(c, err)
 }
 

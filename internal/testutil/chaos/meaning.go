@@ -60,6 +60,7 @@ type call struct {
 	rows  int       // delivered before the error
 	once  bool      // it is not to be tried again
 	late  *time.Timer
+	slack time.Duration // that the program itself may have been late
 }
 
 // class is what a statement is.
@@ -89,8 +90,11 @@ func (r *run) judge(c call, err error) Meaning {
 	}
 	r.count(c, m)
 	ended := !c.ends.IsZero() && !now.Before(c.ends)
-	if late := now.Sub(c.ends); ended && late > r.rig.obedience() {
-		r.violation("%s came back %v after its context had ended: %v", c.what, late, err)
+	if late := now.Sub(c.ends); ended && late > r.rig.obedience()+c.slack {
+		r.mu.Lock()
+		stack := r.stacks[c.what]
+		r.mu.Unlock()
+		r.violation("%s came back %v after its context had ended: %v%s", c.what, late, err, stack)
 	}
 	if m.Kind == None {
 		return m
@@ -113,7 +117,7 @@ func (r *run) complaint(c call, m Meaning, ended bool) string {
 	if m.Kind == FromServer {
 		return r.serverComplaint(c, m)
 	}
-	if r.isCalm(c.start) && m.Kind != AnswerGone && m.Kind != BorrowTimeout {
+	if r.isCalm(c.start) && m.Kind != AnswerGone && m.Kind != BorrowTimeout && m.Kind != WrongTransaction {
 		return "all is well since long"
 	}
 	switch m.Kind {
@@ -123,6 +127,11 @@ func (r *run) complaint(c call, m Meaning, ended bool) string {
 		}
 		return must(m, ledger.Unknown)
 	case TransactionLost:
+		if r.rig.Virtual && r.rollbackFailed.Load() {
+			// Whose connection the server closed after that: the session that takes it over
+			// from database/sql finds out only now.
+			return ""
+		}
 		if c.class != inside && c.class != aCommit && c.class != statefulTx {
 			return "there is no transaction"
 		}
@@ -138,7 +147,7 @@ func (r *run) complaint(c call, m Meaning, ended bool) string {
 		}
 		return ""
 	case Unavailable:
-		again := c.class == aRead || c.class == aBegin
+		again := c.class == aRead || c.class == aBegin || c.class == stateful
 		// In memory an idle connection that is dead is found by using it, and a statement gives
 		// up that has found three on one instance.
 		dead := r.rig.Virtual && r.breaks.Load() > 0
@@ -191,6 +200,9 @@ func (r *run) serverComplaint(c call, m Meaning) string {
 		}
 	}
 	hits := r.injected(m.Number)
+	if c.class == aRollback {
+		r.rollbackFailed.Store(true)
+	}
 	switch m.Number {
 	case 1040, 1203, 1053, 1927, 4031:
 		return "programs do not see this error of a connection"
@@ -214,15 +226,19 @@ func (r *run) serverComplaint(c call, m Meaning) string {
 // outage is for how long the plan may leave programs without a writer.
 func (p Plan) outage() time.Duration {
 	notice := 2*p.Driver.ProbeInterval + 2*p.Driver.StallTimeout + 4*p.Driver.ProbeTimeout
-	var longest time.Duration
-	for i, s := range p.Steps {
-		end := s.end() + notice
-		for _, t := range p.Steps[i:] { // in the order of their times
-			if t.At <= end {
-				end = max(end, t.end()+notice)
-			}
+	var longest, begin, end, promoted time.Duration
+	for _, s := range p.Steps { // in the order of their times
+		if s.At > end {
+			begin = s.At
 		}
-		longest = max(longest, end-s.At)
+		late := max(promoted-s.At, 0)
+		if s.Failover == nil {
+			late = 0
+		} else { // they come one after the other
+			promoted = max(promoted, s.At) + s.Failover.PromoteAfter
+		}
+		end = max(end, s.end()+late+notice)
+		longest = max(longest, end-begin)
 	}
 	return longest
 }

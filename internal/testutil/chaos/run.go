@@ -102,7 +102,9 @@ type run struct {
 	start   time.Time
 
 	breaks atomic.Int64 // faults that end connections
-	calm   atomic.Int64 // since when all is well, Unix ns; 0 = not yet
+	// rollbackFailed: a server answered a ROLLBACK with an error.
+	rollbackFailed atomic.Bool
+	calm           atomic.Int64 // since when all is well, Unix ns; 0 = not yet
 
 	mu         sync.Mutex
 	violations []Violation
@@ -111,6 +113,7 @@ type run struct {
 	views      []view
 	trials     []*trial
 	log        []note
+	stacks     map[string]string // of calls that came back too late
 }
 
 // view is what the driver knows from a moment on.
@@ -146,7 +149,7 @@ func (r Rig) Run(ctx context.Context, p Plan) (report Report, err error) {
 	defer sim.Close()
 	x := &run{
 		rig: r, plan: p, ctx: ctx, sim: sim,
-		counts: make(map[string]int), faults: make(map[uint16][]*aurorasim.Fault),
+		counts: make(map[string]int), stacks: make(map[string]string), faults: make(map[uint16][]*aurorasim.Fault),
 		ledger: ledger.New(ledger.WithClassifier(func(err error) ledger.Fate {
 			if err == nil {
 				return ledger.Acknowledged
@@ -264,16 +267,16 @@ func (r *run) work(giveUp context.CancelFunc) {
 		}
 	})
 	workers := r.workers()
-	r.phase(workers, giveUp, "begins", func(w *worker) { w.prepare() })
+	r.phase(workers, giveUp, nil, func(w *worker) { w.prepare() })
 	var load sync.WaitGroup
-	load.Go(func() { r.phase(workers, giveUp, "works", func(w *worker) { w.loop(stop) }) })
+	load.Go(func() { r.phase(workers, giveUp, stop, func(w *worker) { w.loop(stop) }) })
 	r.disturb()
 	sleep(r.ctx, r.settle())
 	close(stop)
 	load.Wait()
 	r.sweep()
 	r.calm.Store(time.Now().UnixNano())
-	r.phase(workers, giveUp, "is well again", func(w *worker) { w.finale() })
+	r.phase(workers, giveUp, nil, func(w *worker) { w.finale() })
 	for _, w := range workers {
 		w.close()
 	}
@@ -368,9 +371,9 @@ func (r *run) connectionsGone() {
 	}
 }
 
-// phase lets all workers do something and waits for it. What takes too long after it was to
-// end is a violation.
-func (r *run) phase(workers []*worker, giveUp context.CancelFunc, what string, f func(w *worker)) {
+// phase lets all workers do something and waits for it. Who takes too long, after stop if
+// that is not nil, is convicted.
+func (r *run) phase(workers []*worker, giveUp context.CancelFunc, stop <-chan struct{}, f func(w *worker)) {
 	done := make(chan *worker, len(workers))
 	for _, w := range workers {
 		go func() {
@@ -379,22 +382,23 @@ func (r *run) phase(workers []*worker, giveUp context.CancelFunc, what string, f
 		}()
 	}
 	left := slices.Clone(workers)
-	limit := r.patience()
-	if what == "works" {
-		limit += r.plan.end() + r.settle()
+	var alarm <-chan time.Time
+	watch := func() { alarm = time.After(r.patience()) }
+	if stop == nil {
+		watch()
 	}
-	alarm := time.NewTimer(limit)
-	defer alarm.Stop()
 	for len(left) > 0 {
 		select {
+		case <-stop:
+			stop = nil
+			watch()
 		case w := <-done:
 			left = slices.DeleteFunc(left, func(other *worker) bool { return other == w })
-		case <-alarm.C:
+		case <-alarm:
 			for _, w := range left[:min(len(left), 5)] {
 				r.violation("%s hangs: %s", w.name(), w.doing())
 			}
-			giveUp()
-			alarm.Reset(time.Hour) // with the contexts of all statements ended it must end
+			giveUp() // with the contexts of all statements ended it must end
 		}
 	}
 }

@@ -88,18 +88,20 @@ func (w *worker) call(ctx context.Context, c class, format string, args ...any) 
 	x := call{what: w.name() + ": " + what, class: c, start: now}
 	if end, ok := ctx.Value(endKey{}).(time.Time); ok {
 		x.ends = end
-		x.late = time.AfterFunc(time.Until(end)+w.rig.obedience()+time.Millisecond, func() { w.where(what) })
+		x.late = time.AfterFunc(time.Until(end)+w.rig.obedience()+time.Millisecond, func() { w.where(x.what) })
 	}
 	return x
 }
 
-// where notes where the sessions are when one does not heed its context.
+// where notes where sessions are when one does not heed its context.
 func (w *worker) where(what string) {
+	w.run.mu.Lock()
+	defer w.run.mu.Unlock()
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
 	for stack := range strings.SplitSeq(string(buf), "\n\n") {
 		if strings.Contains(stack, "chaos.(*worker).cancel") || strings.Contains(stack, "chaos.(*worker).abandons") {
-			w.note("%s does not end: %s", what, stack)
+			w.stacks[what] += "\n" + stack
 		}
 	}
 }
