@@ -318,6 +318,7 @@ func (r *run) disturb() {
 	}
 	steps.Wait()
 	_ = r.sim.Settled(r.ctx)
+	sleep(r.ctx, min(2*r.plan.Pause+20*time.Millisecond, 3*time.Second)) // the last ones have to hit somebody
 	r.mu.Lock()
 	faults := r.faults
 	r.mu.Unlock()
