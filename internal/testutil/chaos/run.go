@@ -412,7 +412,7 @@ func (r *run) sweep() {
 	}
 	var open []*sql.Rows
 	for range r.plan.Driver.PoolSize {
-		rows, err := r.subject.DB.QueryContext(r.ctx, "SELECT n FROM fp_numbers WHERE n > 0 ORDER BY n")
+		rows, err := r.subject.DB.QueryContext(r.ctx, "SELECT n FROM fp_numbers WHERE n > 0 ORDER BY n") //nolint:rowserrcheck // below
 		if err != nil {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/failoverproxy/failoverproxy/internal/testutil/ledger"
 )
@@ -62,11 +63,11 @@ func (r *run) setup(ctx context.Context, db *sql.DB) error {
 		"CREATE TABLE " + marksTable + " (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, trial BIGINT NOT NULL, step BIGINT NOT NULL)",
 		"CREATE TABLE " + numbersTable + " (n BIGINT NOT NULL PRIMARY KEY)",
 	}
-	insert := "INSERT INTO " + numbersTable + " (n) VALUES (1)"
-	for n := 2; n <= numbers; n++ {
-		insert += fmt.Sprintf(", (%d)", n)
+	rows := make([]string, numbers)
+	for n := range rows {
+		rows[n] = fmt.Sprintf("(%d)", n+1)
 	}
-	for _, text := range append(texts, insert) {
+	for _, text := range append(texts, "INSERT INTO "+numbersTable+" (n) VALUES "+strings.Join(rows, ", ")) {
 		if _, err := db.ExecContext(ctx, text); err != nil {
 			return err
 		}
