@@ -287,6 +287,8 @@ func (w *worker) stubborn(through ledger.Beginner) {
 		case m.Kind == FromServer: // who goes on now does not know what it is in
 			w.rollback(w.ctx, tx)
 			return
+		case m.Kind != None && m.Kind != TransactionLost && n != 2:
+			t.back(len(t.steps) - 1) // it was not executed, and the transaction lives
 		}
 		lost = lost || m.Kind == TransactionLost
 		if w.rand.IntN(3) == 0 && !w.isCalm(c.start) {

@@ -430,6 +430,7 @@ func (r *run) sweep() {
 		_ = rows.Err()
 		_ = rows.Close()
 	}
+	sleep(r.ctx, r.settle()) // what it found made the driver doubt
 }
 
 // story is the run's log, with what the cluster says of it.
