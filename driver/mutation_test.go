@@ -49,6 +49,9 @@ func TestMutations(t *testing.T) {
 			if seed == "" {
 				t.Fatalf("no plan of the seeds %d to %d notices", m.first, m.last)
 			}
+			if output := control(t, seed); output != "" {
+				t.Errorf("seed %s fails without the mutation, too:\n%s", seed, output)
+			}
 			t.Logf("seed %s, after %s: %s", seed, time.Since(start).Round(time.Millisecond), finding)
 		})
 	}
@@ -142,15 +145,7 @@ var replayed = regexp.MustCompile(`replay: ` + envChaosSeed + `=(\d+)[^\n]*\s*fo
 // seeds runs TestChaos until a plan fails, and returns its seed and what it says.
 func (m mutation) seeds(t *testing.T, binary string) (seed, finding string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run", "^TestChaos$", "-test.failfast")
-	cmd.Env = append(os.Environ(), envChaosSmall+"=off", envChaosPlan+"=",
-		fmt.Sprintf("%s=%d", envChaosSeed, m.first), fmt.Sprintf("%s=%d", envChaosSeeds, m.last-m.first+1))
-	output, err := cmd.CombinedOutput()
-	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
-		t.Fatal(err)
-	}
+	output, err := runSeeds(t, binary, strconv.Itoa(m.first), m.last-m.first+1)
 	found := replayed.FindSubmatch(output)
 	if err == nil || found == nil {
 		if err != nil {
@@ -159,4 +154,31 @@ func (m mutation) seeds(t *testing.T, binary string) (seed, finding string) {
 		return "", ""
 	}
 	return string(found[1]), string(found[2])
+}
+
+// control runs one seed with the tests as they are, and returns what they say if they fail.
+func control(t *testing.T, seed string) string {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if output, err := runSeeds(t, binary, seed, 1); err != nil {
+		return string(output)
+	}
+	return ""
+}
+
+// runSeeds runs TestChaos of a binary. The error is that it failed.
+func runSeeds(t *testing.T, binary, first string, count int) (output []byte, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "-test.run", "^TestChaos$", "-test.failfast")
+	cmd.Env = append(os.Environ(), envChaosSmall+"=off", envChaosPlan+"=", envChaosSeed+"="+first, fmt.Sprintf("%s=%d", envChaosSeeds, count))
+	output, err = cmd.CombinedOutput()
+	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
+		t.Fatal(err)
+	}
+	return output, err
 }

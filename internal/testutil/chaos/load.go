@@ -119,9 +119,8 @@ func (w *worker) scan(ctx context.Context, through runner) {
 	next := from
 	for len := 0; len < enough && rows.Next(); len++ {
 		var n int
-		if err := rows.Scan(&n); err != nil {
-			w.violation("%s: %v", w.name(), err)
-			return
+		if err = rows.Scan(&n); err != nil {
+			break
 		}
 		if next++; n != next {
 			w.violation("%s: row %d of a result is %d", w.name(), next, n)
@@ -130,7 +129,9 @@ func (w *worker) scan(ctx context.Context, through runner) {
 		c.rows++
 		sleep(ctx, pace)
 	}
-	err = rows.Err()
+	if err == nil {
+		err = rows.Err()
+	}
 	if err == nil && enough == numbers && next != numbers {
 		w.violation("%s: a result ended with row %d of %d, without an error", w.name(), next, numbers)
 	}

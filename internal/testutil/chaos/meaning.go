@@ -117,7 +117,10 @@ func (r *run) complaint(c call, m Meaning, ended bool) string {
 	if m.Kind == FromServer {
 		return r.serverComplaint(c, m)
 	}
-	if r.isCalm(c.start) && m.Kind != AnswerGone && m.Kind != BorrowTimeout && m.Kind != WrongTransaction {
+	// In memory an idle connection that is dead is found by using it, and then the driver
+	// doubts its instance for a moment.
+	dead := r.rig.Virtual && r.breaks.Load() > 0
+	if r.isCalm(c.start) && !(m.Kind == Unavailable && dead) && m.Kind != AnswerGone && m.Kind != BorrowTimeout && m.Kind != WrongTransaction {
 		return "all is well since long"
 	}
 	switch m.Kind {
@@ -148,9 +151,6 @@ func (r *run) complaint(c call, m Meaning, ended bool) string {
 		return ""
 	case Unavailable:
 		again := c.class == aRead || c.class == aBegin || c.class == stateful
-		// In memory an idle connection that is dead is found by using it, and a statement gives
-		// up that has found three on one instance.
-		dead := r.rig.Virtual && r.breaks.Load() > 0
 		if c.once || again && (p.NoRetryReads || dead) {
 			return ""
 		}
