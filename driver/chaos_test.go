@@ -42,7 +42,7 @@ const (
 //	FP_CHAOS_SEED=7 go test ./driver -run 'TestChaos$' -v
 //	FP_CHAOS_SEEDS=10000 go test ./driver -run 'TestChaos$'
 func TestChaos(t *testing.T) {
-	c := chaotic{t: t, run: virtually, test: "TestChaos"}
+	c := chaotic{t: t, run: virtually, test: "TestChaos", atOnce: runtime.GOMAXPROCS(0)}
 	c.plans(envChaosSeeds, 150, 400)
 }
 
@@ -51,7 +51,7 @@ func TestChaos(t *testing.T) {
 //	FP_CHAOS_REAL=200 go test ./driver -run TestRealChaos
 func TestRealChaos(t *testing.T) {
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, _ string) {
-		c := chaotic{t: t, test: "TestRealChaos", options: chaos.Options{Real: true, Calls: 400}, run: func(t *testing.T, p chaos.Plan) chaos.Report {
+		c := chaotic{t: t, test: "TestRealChaos", atOnce: 3 * runtime.GOMAXPROCS(0), options: chaos.Options{Real: true, Calls: 400}, run: func(t *testing.T, p chaos.Plan) chaos.Report {
 			return really(t, s, p)
 		}}
 		c.plans(envChaosReal, 4, 12)
@@ -62,6 +62,7 @@ func TestRealChaos(t *testing.T) {
 type chaotic struct {
 	t       *testing.T
 	test    string
+	atOnce  int // plans
 	options chaos.Options
 	run     func(t *testing.T, p chaos.Plan) chaos.Report
 }
@@ -86,7 +87,7 @@ func (c chaotic) plans(variable string, count, inCI int) {
 	count = int(fromEnv(c.t, variable, uint64(count)))
 	seeds := make(chan uint64)
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) + len(variable)%2 {
+	for range c.atOnce {
 		wg.Go(func() {
 			for seed := range seeds {
 				c.plan(c.options.Generate(seed))

@@ -95,7 +95,7 @@ func (g *generator) driver() {
 	d.ProbeTimeout = pick(g, time.Second, 300*time.Millisecond)
 	d.StallTimeout = pick(g, 2*time.Second, time.Second)
 	if g.Real {
-		d.ProbeInterval, d.ProbeIntervalFast = pick(g, time.Second, 300*time.Millisecond), pick(g, 50*time.Millisecond, 100*time.Millisecond)
+		d.ProbeInterval, d.ProbeIntervalFast = pick(g, 500*time.Millisecond, 300*time.Millisecond), pick(g, 50*time.Millisecond, 100*time.Millisecond)
 		d.ProbeTimeout, d.StallTimeout = 300*time.Millisecond, 400*time.Millisecond
 	}
 	d.SessionReset = g.chance(25)

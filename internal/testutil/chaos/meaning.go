@@ -150,7 +150,8 @@ func (r *run) complaint(c call, m Meaning, ended bool) string {
 		}
 		return ""
 	case Unavailable:
-		again := c.class == aRead || c.class == aBegin || c.class == stateful
+		// A transaction that has answered nothing yet begins again with its first statement.
+		again := c.class == aRead || c.class == aBegin || c.class == stateful || c.class == inside
 		if c.once || again && (p.NoRetryReads || dead) {
 			return ""
 		}
