@@ -34,8 +34,8 @@ type conn struct {
 	// hungUp: the program has asked the server to, by COMMIT RELEASE.
 	hungUp bool
 	memory
-	rows rows // of the statement that is open, if one is
-	open *tx  // the transaction begun last
+	rows *rows // of the statement that is open, if one is; used again and again
+	open *tx   // the transaction begun last
 }
 
 // memory is what the session knows of its statements so far and pool.Session does not. A
@@ -73,7 +73,9 @@ var (
 )
 
 func newConn(cl *cluster) *conn {
-	return &conn{cluster: cl, memory: newMemory(cl), rows: rows{inner: closedRows{}, failed: true}}
+	c := &conn{cluster: cl, memory: newMemory(cl)}
+	c.rows = noRows(c)
+	return c
 }
 
 func newMemory(cl *cluster) memory { return memory{mode: sqlscan.AnyMode | cl.charset} }
@@ -119,9 +121,13 @@ func (c *conn) admit(x *exchange) error {
 		err := c.stateLost
 		c.stateLost = nil
 		return err
+	case c.rows.open():
+		return errRowsOpen // the wrapped driver would give its connection up for lost
 	}
 	return nil
 }
+
+var errRowsOpen = errors.New("failoverproxy: rows of the session are open still: close them before its next statement")
 
 // ErrAnswerGone answers a question about the session's previous statement whose answer
 // went with its connection: another connection would answer for somebody else.

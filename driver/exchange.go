@@ -57,8 +57,8 @@ func (c *conn) query(ctx context.Context, x *exchange) (driver.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.rows = rows{conn: c, inner: inner, ctx: ctx, x: *x}
-	return &c.rows, nil
+	*c.rows = rows{conn: c, inner: inner, ctx: ctx, x: *x}
+	return c.rows, nil
 }
 
 func (c *conn) innerRows(ctx context.Context, x *exchange) (innerRows, error) {

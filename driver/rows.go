@@ -13,8 +13,9 @@ import (
 	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 )
 
-// rows is the result of the session's open statement. A session has one, used
-// again for each statement: a connection cannot have two results open at a time.
+// rows is the result of the session's open statement. A session has one, used again for
+// each statement that comes after it was closed: a connection cannot have two results open at
+// a time.
 type rows struct {
 	conn      *conn
 	inner     innerRows
@@ -149,7 +150,13 @@ func (r *rows) Close() error {
 
 // clear lets go of what an idle session needs no more. Closed rows are failed ones: there
 // is nothing to settle again.
-func (r *rows) clear() { *r = rows{conn: r.conn, inner: closedRows{}, failed: true} }
+func (r *rows) clear() { *r = *noRows(r.conn) }
+
+// noRows are rows after Close.
+func noRows(c *conn) *rows { return &rows{conn: c, inner: closedRows{}, failed: true} }
+
+// open reports whether somebody reads them still.
+func (r *rows) open() bool { return !r.failed }
 
 // closedRows are what is left of rows after Close.
 type closedRows struct{}

@@ -56,13 +56,17 @@ func (c *conn) beginTx(ctx context.Context, x *exchange, opts driver.TxOptions) 
 	}
 }
 
-// abandon rolls a transaction back whose context has ended: database/sql is about to, but
-// the program's next statement on its sql.Conn may come first, and is none of it.
+// abandon ends what belongs to a context that has ended: database/sql is about to, but the
+// program's next statement on its sql.Conn may come first, and is none of it.
 func (c *conn) abandon() {
-	if !c.inTx || c.open == nil || c.open.ctx.Err() == nil {
+	over := c.inTx && c.open != nil && c.open.ctx.Err() != nil
+	if c.rows.open() && (over || c.rows.ctx.Err() != nil) {
+		_ = c.rows.Close()
+		c.rows = noRows(c) // database/sql still has the others to close
+	}
+	if !over {
 		return
 	}
-	_ = c.rows.Close()
 	_ = c.end(sqlscan.Rollback, c.open.inner.Rollback)
 	c.open = nil
 }
