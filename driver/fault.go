@@ -129,6 +129,7 @@ func (c *conn) classify(ctx context.Context, x *exchange, err error) failover.Ve
 		Phase:         c.phase(err),
 		InTransaction: c.inTx || c.session.InTx(),
 		MayCommit:     x.facts.MayCommit(),
+		Compound:      x.facts.Compound(),
 		AsksReadOnly:  c.readOnlyTx(),
 		Confirmed:     x.readOnly == x.in && x.in != nil, // it was routed there again
 	}.Classify(ctx, err)

@@ -66,6 +66,26 @@ func TestFaults(t *testing.T) {
 				r.Errorf("executed %d times", n)
 			}
 		},
+		"what may be several statements is not executed again when one is refused": func(r *rig) {
+			for _, text := range []string{"CALL p()", "EXECUTE p", "INSERT INTO t VALUES (1); " + update} {
+				n := 0
+				r.script.OnFunc(text, func(context.Context, fakemysql.Call) fakemysql.Reply {
+					if n++; n == 1 {
+						return fakemysql.Fail(1290, "HY000", "read-only since its first INSERT")
+					}
+					return fakemysql.OK(1, 0)
+				})
+				r.wants(r.exec(r.db, text), failover.ErrOutcomeUnknown, failover.Unknown)
+				tx, err := r.db.BeginTx(r.Context(), nil)
+				r.must(err)
+				n = 0
+				r.wants(r.exec(tx, text), failover.ErrOutcomeUnknown, failover.Unknown) // it may have committed
+				r.must(tx.Rollback())
+				if n != 1 {
+					r.Errorf("%s: executed %d times", text, n)
+				}
+			}
+		},
 		"an idempotent write whose answer is lost is run again": func(r *rig) {
 			r.sim.Writer().SwallowAnswer(aurorasim.SQL(insert))
 			_, err := r.db.ExecContext(failover.WithIdempotent(r.Context()), insert)

@@ -114,6 +114,8 @@ func table(t *testing.T) []row {
 				r.situation.InTransaction = true
 			case "commit":
 				r.situation.MayCommit = true
+			case "several":
+				r.situation.Compound = true
 			case "readonly":
 				r.situation.AsksReadOnly = true
 			case "confirmed":

@@ -100,6 +100,9 @@ func (s Situation) answered(number uint16) (Class, Outcome) {
 		if s.Confirmed || number == erReadOnlyTx && s.AsksReadOnly {
 			return ClassStatement, NotExecuted
 		}
+		if s.Compound {
+			return ClassRefused, s.sent() // the role may have changed in the middle of it
+		}
 		return ClassRefused, NotExecuted
 	case erIdleDisconnect:
 		return ClassHungUp, NotExecuted

@@ -179,6 +179,12 @@ func (f Facts) MayCommit() bool {
 		f.Opaque() || f.flags&implicitCommit != 0
 }
 
+// Compound reports whether the text may be several statements, of which some may have been
+// executed when another one fails.
+func (f Facts) Compound() bool {
+	return f.Statements > 1 || f.Kind == Call || f.Opaque() && f.flags&implicitCommit != 0
+}
+
 // Opaque reports whether the text does not show all that the statement may do.
 func (f Facts) Opaque() bool { return f.Effects&(EffectUnknown|EffectRoutine) != 0 }
 
