@@ -46,14 +46,13 @@ func (c *conn) beginAgain(ctx, inner context.Context, x *exchange, b *backend.Ba
 	v := failover.Verdict{Class: c.classify(ctx, x, err).Class, Outcome: failover.NotExecuted, Repeatable: true}
 	c.suspect(v.Class)
 	c.session.Discard() // nobody knows whether it has begun there
-	switch v.Class {
-	case failover.ClassCancelled:
+	switch {
+	case ctx.Err() != nil: // whatever came of the KILL; it can still begin with the next statement
 		return false, ctx.Err()
-	case failover.ClassStatement:
+	case v.Class == failover.ClassStatement:
 		c.beginning = beginning{}
 		x.cause = err
 		return false, c.loseTx(x, failover.NotExecuted)
-	default:
 	}
 	c.startClock(x)
 	x.cause = err
@@ -74,9 +73,10 @@ func (c *conn) repeat(ctx context.Context, b *backend.Backend) error {
 	return err
 }
 
-// answeredIn notes that the transaction has answered a statement.
+// answeredIn notes that the transaction has answered a statement, if that is not the one that
+// it began with.
 func (c *conn) answeredIn(x *exchange) {
-	if !x.only && x.facts.Kind != sqlscan.Begin {
+	if !x.only && (x.facts.Kind != sqlscan.Begin || x.text != c.beginning.text) {
 		c.beginning = beginning{}
 	}
 }

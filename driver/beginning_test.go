@@ -234,7 +234,67 @@ func TestFreshTransactions(t *testing.T) {
 			r.must(err)
 			r.must(tx.Commit())
 		},
+		"not as another one": func(r *rig) {
+			conn, err := r.db.Conn(r.Context())
+			r.must(err)
+			defer conn.Close()
+			r.must(r.exec(conn, "BEGIN"))
+			rows, err := conn.QueryContext(r.Context(), "START TRANSACTION READ ONLY")
+			r.must(err)
+			r.must(rows.Close())
+			r.sim.Writer().ResetConnections()
+			r.wants(r.read(conn)(), failover.ErrTransactionLost, failover.NotExecuted)
+		},
+		"the first statement's deadline comes while it begins again": func(r *rig) {
+			tx := begin(r, nil)
+			r.sim.Writer().ResetConnections()
+			first := true
+			r.script.OnPrefix("START TRANSACTION", func(ctx context.Context, _ fakemysql.Call) fakemysql.Reply {
+				if !first {
+					return fakemysql.Reply{}
+				}
+				first = false
+				<-ctx.Done()
+				return fakemysql.Fail(1317, "70100", "Query execution was interrupted")
+			})
+			ctx, cancel := context.WithTimeout(r.Context(), 100*time.Millisecond)
+			defer cancel()
+			if _, err := tx.ExecContext(ctx, insert); !errors.Is(err, context.DeadlineExceeded) {
+				r.Errorf("got %v", err)
+			}
+			r.must(r.exec(tx, insert))
+			r.inTransaction(insert)
+			r.must(tx.Commit())
+		},
 	} {
 		t.Run(name, func(t *testing.T) { bubble(t, "", test) })
 	}
+}
+
+// TestLostTransactionsDoNotBegin: a transaction that was lost with its first statement is not
+// what a later statement begins with.
+func TestLostTransactionsDoNotBegin(t *testing.T) {
+	bubble(t, "fpPoolMode=session", func(r *rig) {
+		conn, err := r.db.Conn(r.Context())
+		r.must(err)
+		defer conn.Close()
+		lose := func(q queryer) {
+			r.sim.Writer().SwallowAnswer(aurorasim.SQL(insert))
+			r.wants(r.exec(q, insert), failover.ErrTransactionLost, failover.NotExecuted)
+		}
+		r.must(r.exec(conn, "BEGIN"))
+		lose(conn)
+		r.must(r.exec(conn, "ROLLBACK"))
+		r.sim.Writer().ErrorThenClose(1290, "read-only", aurorasim.SQL(update))
+		r.must(r.exec(conn, update))
+		if n := r.begins(); n != 1 {
+			r.Errorf("%d transactions, so %s is in one that nobody ends", n, update)
+		}
+		tx, err := conn.BeginTx(r.Context(), nil)
+		r.must(err)
+		lose(tx)
+		r.must(tx.Rollback())
+		r.sim.Writer().SwallowAnswer(aurorasim.SQL(selectOne))
+		r.must(r.read(conn)())
+	})
 }
