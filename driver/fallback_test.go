@@ -4,14 +4,92 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/mysqld"
+	"github.com/failoverproxy/failoverproxy/topology"
 )
+
+// slowHook is a hook that takes a second when it is called next after it was armed. Until then
+// the pool and the gate know of no newer snapshot.
+type slowHook struct{ armed atomic.Bool }
+
+func (h *slowHook) options() []Option {
+	return []Option{WithLogger(slog.New(slog.DiscardHandler)), WithHooks(Hooks{
+		SnapshotChanged: func(_, _ *topology.Snapshot, _ []topology.Event) {
+			if h.armed.Swap(false) {
+				time.Sleep(time.Second)
+			}
+		},
+	})}
+}
+
+// suspect has an instance suspected, without reason.
+func suspect(c *Connector, id string) {
+	c.cluster.monitor.Suspect(id, c.Snapshot().Lookup(id).Since, topology.ReasonConnectionLost)
+}
+
+// TestReaderThatThePoolDoesNotKnowYet: a read that comes between a snapshot with a reader and
+// the pool's hearing of it does not wait for a later one.
+func TestReaderThatThePoolDoesNotKnowYet(t *testing.T) {
+	var hook slowHook
+	bubbleWith(t, "fpMaxReplicaLag=100ms", hook.options(), func(r *rig) {
+		r.sim.Instance("instance-2").Lag(time.Minute)
+		time.Sleep(6 * time.Second) // it is known
+		three := r.sim.Instance("instance-3")
+		r.must(three.Crash(r.Context()))
+		suspect(r.c, three.ID)
+		time.Sleep(time.Second)
+		r.without(func() {
+			hook.armed.Store(true)
+			suspect(r.c, "instance-2")
+			r.must(three.Return())
+			start := time.Now()
+			for r.c.Snapshot().Lookup(three.ID).State != topology.StateUp {
+				time.Sleep(10 * time.Millisecond)
+			}
+			r.must(r.read(r.db)())
+			if took := time.Since(start); took > 1100*time.Millisecond || r.instanceOf(selectOne) != three.ID {
+				r.Errorf("took %s, on %s", took, r.instanceOf(selectOne))
+			}
+		})
+	})
+}
+
+// TestDoubtThatThePoolHasStill: a read that needs a new connection does not go round in circles
+// while the writer is well again and the pool has not heard of that. In circles, the bubble's
+// time would stand still.
+func TestDoubtThatThePoolHasStill(t *testing.T) {
+	var hook slowHook
+	bubble(t, "", func(r *rig) {
+		dialer := WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			time.Sleep(50 * time.Millisecond)
+			return r.sim.DialContext(ctx, network, addr)
+		})
+		c, err := NewConnector(r.c.cluster.cfg, append(hook.options(), dialer)...)
+		r.must(err)
+		db := sql.OpenDB(c)
+		defer db.Close()
+		tx, err := db.BeginTx(r.Context(), nil) // has the only connection
+		r.must(err)
+		defer tx.Rollback()
+		w := c.Snapshot().Writer()
+		hook.armed.Store(true)
+		suspect(c, w.ID)
+		time.Sleep(100 * time.Millisecond)
+		if c.Snapshot().Writer() == nil {
+			r.Fatal(c.Snapshot())
+		}
+		r.must(r.read(db)())
+	})
+}
 
 const outage = 10 * time.Second
 

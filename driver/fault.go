@@ -96,6 +96,9 @@ func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 		if failover.IsWithoutRetry(ctx) {
 			return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
 		}
+		if w := c.cluster.monitor.Snapshot().Writer(); w != nil && w.ID == x.in.ID && !x.in.Retired() {
+			return c.next(ctx, x, failover.ClassBusy) // the doubt is over, and the pool is about to hear of it
+		}
 		return nil
 	}
 	if errors.Is(err, pool.ErrBorrowTimeout) {

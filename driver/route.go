@@ -30,13 +30,15 @@ func (c *conn) route(ctx context.Context, x *exchange) (*pool.Instance, failover
 	if !c.mayFallBack(x) {
 		return nil, need
 	}
-	in, wait := cl.reader(s, time.Since(c.wroteLast(ctx)))
-	switch {
-	case in != nil:
+	in, wait, unheard := cl.reader(s, time.Since(c.wroteLast(ctx)))
+	if in != nil {
 		return in, need
-	case wait > 0:
-		need.Content = wait
-	default:
+	}
+	need.Content = wait
+	if unheard {
+		need.Seen-- // as above
+	}
+	if unheard || wait == 0 {
 		need.Role = topology.Unknown
 	}
 	return nil, need
@@ -50,8 +52,8 @@ func (c *conn) mayFallBack(x *exchange) bool {
 
 // reader chooses one of the readers that are not too far behind. since is how long ago the
 // last write was that must be seen; if all of them may not have it yet, wait is when the
-// first will.
-func (cl *cluster) reader(s *topology.Snapshot, since time.Duration) (in *pool.Instance, wait time.Duration) {
+// first will. unheard reports whether the pool is about to hear of one.
+func (cl *cluster) reader(s *topology.Snapshot, since time.Duration) (in *pool.Instance, wait time.Duration, unheard bool) {
 	first := rand.IntN(max(len(s.Instances), 1))
 	for i := range s.Instances {
 		r := &s.Instances[(first+i)%len(s.Instances)]
@@ -60,17 +62,18 @@ func (cl *cluster) reader(s *topology.Snapshot, since time.Duration) (in *pool.I
 		}
 		candidate := cl.pool.Instance(r.ID, readerRole)
 		if candidate == nil || candidate.Addr != r.Addr {
+			unheard = true
 			continue
 		}
 		left := cl.cfg.ReadYourWrites + r.Lag - since
 		if cl.cfg.ReadYourWrites <= 0 || left <= 0 {
-			return candidate, 0
+			return candidate, 0, false
 		}
 		if wait == 0 || left < wait {
 			wait = left
 		}
 	}
-	return nil, wait
+	return nil, wait, unheard
 }
 
 // current reports whether a reader is near enough to the writer to be asked for it.
