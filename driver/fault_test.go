@@ -86,6 +86,27 @@ func TestFaults(t *testing.T) {
 				}
 			}
 		},
+		"a deadlock ends a transaction without autocommit, too": func(r *rig) {
+			r.script.OnFunc("UPDATE t SET a = 2", func(_ context.Context, call fakemysql.Call) fakemysql.Reply {
+				call.End()
+				return fakemysql.Fail(1213, "40001", "deadlock")
+			})
+			conn, err := r.db.Conn(r.Context())
+			r.must(err)
+			defer conn.Close()
+			r.must(r.exec(conn, "SET autocommit = 0"))
+			tx, err := conn.BeginTx(r.Context(), nil)
+			r.must(err)
+			r.must(r.exec(tx, insert))
+			if err := r.exec(tx, "UPDATE t SET a = 2"); err == nil {
+				r.Error("no error")
+			}
+			r.wants(r.exec(tx, update), failover.ErrTransactionLost, failover.NotExecuted)
+			r.wants(tx.Commit(), failover.ErrTransactionLost, failover.NotExecuted)
+			if n := r.reached(update); n != 0 {
+				r.Errorf("executed %d times", n)
+			}
+		},
 		"an idempotent write whose answer is lost is run again": func(r *rig) {
 			r.sim.Writer().SwallowAnswer(aurorasim.SQL(insert))
 			_, err := r.db.ExecContext(failover.WithIdempotent(r.Context()), insert)

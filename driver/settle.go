@@ -21,8 +21,9 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	// server must be asked. A failure shows in IsValid.
 	current := err == nil
 	// Without autocommit a transaction is taken to be open then: the next answer tells, and a
-	// Ping would change what ROW_COUNT() says.
-	assumed := err != nil && b.Status()&backend.StatusAutocommit == 0 && (c.session.InTx() || !x.only && !failover.Unparsed(err))
+	// Ping would change what ROW_COUNT() says. But of a driver.Tx nothing may go on in another one.
+	assumed := err != nil && b.Status()&backend.StatusAutocommit == 0 && (c.session.InTx() || !x.only && !failover.Unparsed(err)) &&
+		!(c.inTx && failover.EndsTransaction(err))
 	if err != nil && !assumed && b.IsValid() && c.mayTurn(x, err) {
 		current = b.Ping(context.WithoutCancel(ctx)) == nil
 	}
