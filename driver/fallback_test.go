@@ -13,6 +13,7 @@ import (
 
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
+	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/mysqld"
 	"github.com/failoverproxy/failoverproxy/topology"
 )
@@ -248,6 +249,37 @@ func TestReadFallback(t *testing.T) {
 			r.wants(r.exec(conn, insert), failover.ErrOutcomeUnknown, failover.Unknown)
 			r.takes(250*time.Millisecond, r.read(conn))
 			time.Sleep(time.Second)
+		}},
+		"what commits counts": {lag, func(r *rig) {
+			call := fakemysql.Result{Columns: []fakemysql.Column{fakemysql.Int("n")}, Rows: [][]any{{int64(1)}}}
+			r.script.On("CALL p()", call, fakemysql.Result{})
+			for _, texts := range [][3]string{
+				{"SET autocommit = 0", "SET autocommit = 1"}, {"BEGIN", "BEGIN", "ROLLBACK"}, {"", "CALL p()"},
+			} {
+				conn, err := r.db.Conn(r.Context())
+				r.must(err)
+				if texts[0] != "" {
+					r.must(r.exec(conn, texts[0]))
+				}
+				r.must(r.exec(conn, insert))
+				if texts[0] == "" {
+					rows, err := conn.QueryContext(r.Context(), texts[1])
+					r.must(err)
+					time.Sleep(time.Second)
+					r.must(rows.Close())
+				} else {
+					time.Sleep(time.Second)
+					r.must(r.exec(conn, texts[1]))
+				}
+				if texts[2] != "" {
+					r.must(r.exec(conn, texts[2]))
+				}
+				wait := r.background(aurorasim.Kill)
+				r.takes(270*time.Millisecond, r.read(conn))
+				r.must(conn.Close())
+				wait()
+				time.Sleep(10 * time.Second)
+			}
 		}},
 		"fpReadYourWrites=0": {lag + "&fpReadYourWrites=0", func(r *rig) {
 			conn, err := r.db.Conn(r.Context())

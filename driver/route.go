@@ -107,11 +107,9 @@ func (c *conn) wroteLast(ctx context.Context) time.Time {
 	return time.Unix(0, at)
 }
 
-// noteWrite notes that a statement wrote, or may have.
+// noteWrite notes that a statement wrote, or committed what others did, or may have.
 func (c *conn) noteWrite(ctx context.Context, x *exchange) {
-	switch x.facts.Kind {
-	case sqlscan.Write, sqlscan.DDL, sqlscan.Call, sqlscan.Commit:
-	default:
+	if x.facts.Kind != sqlscan.Write && x.facts.Kind != sqlscan.DDL && !x.facts.MayCommit() {
 		return
 	}
 	if !c.cluster.cfg.ReadFallback || c.cluster.cfg.ReadYourWrites <= 0 {

@@ -131,6 +131,9 @@ func (r *rows) Close() error {
 		unseen = r.drain()
 	}
 	err := cmp.Or(r.inner.Close(), unseen)
+	if r.ctx != nil { // or they were closed before
+		c.noteWrite(r.ctx, &r.x) // CALL goes on while it answers, INSERT … RETURNING commits then
+	}
 	switch {
 	case r.failed, c.session.Backend() == nil:
 		return nil
