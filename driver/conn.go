@@ -30,7 +30,7 @@ type conn struct {
 	// stateLost is the error for the next statement of a session that lost its pins.
 	stateLost error
 	closed    bool
-	wrote     int64 // when the last write was answered, ns since 1970
+	wrote     time.Time // when the last write was answered
 	// hungUp: the program has asked the server to, by COMMIT RELEASE.
 	hungUp bool
 	memory

@@ -15,7 +15,8 @@ const drainPoll = 20 * time.Millisecond
 // no backend is left, or ctx's error with what holds them. The instance stays drained either way,
 // until [Connector.Undrain], until it has another role, or until it was down; if that comes first,
 // Drain returns nil. Sessions that are pinned (see [Connector.Pins]), and those of
-// fpPoolMode=session, hold their backends until they are not or are used again. An instance that
+// fpPoolMode=session, hold their backends until they are not or are used again. While there is
+// no writer, the cluster is asked every fpProbeIntervalFast, however long the drain lasts. An instance that
 // there is not is an error. It may be called concurrently.
 func (c *Connector) Drain(ctx context.Context, instance string) error {
 	if err := c.start(ctx); err != nil {

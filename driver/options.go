@@ -24,7 +24,7 @@ type options struct {
 }
 
 // Hooks are called when something happened; any of them may be nil. They are
-// called from goroutines of the connector, one at a time and in order, without
+// called from goroutines of the connector, each one at a time and in order, without
 // locks; a hook that blocks delays the news that statements wait for. A hook must not
 // close the connector.
 type Hooks struct {
@@ -33,7 +33,8 @@ type Hooks struct {
 	SnapshotChanged func(old, new *topology.Snapshot, events []topology.Event)
 	// IncidentEnded is called when a failover is over, or a suspicion that came to
 	// nothing: there was a writer to use for a second, and the statements that had
-	// waited for it were answered. It may be called while SnapshotChanged is.
+	// waited for it were answered. It has a goroutine of its own, and may be called while
+	// SnapshotChanged is.
 	IncidentEnded func(failover.Incident)
 }
 

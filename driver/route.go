@@ -81,8 +81,8 @@ func (cl *cluster) current(r *topology.Instance) bool {
 	return r.Role == topology.Reader && r.State == topology.StateUp && !r.Drained && r.LagKnown && r.Lag <= cl.cfg.MaxReplicaLag
 }
 
-// lastWrite is when somebody wrote last, in ns since 1970. It goes along a context.
-type lastWrite struct{ at atomic.Int64 }
+// lastWrite is when somebody wrote last. It goes along a context.
+type lastWrite struct{ at atomic.Pointer[time.Time] }
 
 type lastWriteKey struct{}
 
@@ -100,11 +100,12 @@ func WithReadYourWrites(ctx context.Context) context.Context {
 
 // wroteLast is when a write was answered last that a read with ctx must see.
 func (c *conn) wroteLast(ctx context.Context) time.Time {
-	at := c.wrote
 	if l, ok := ctx.Value(lastWriteKey{}).(*lastWrite); ok {
-		at = max(at, l.at.Load())
+		if at := l.at.Load(); at != nil && at.After(c.wrote) {
+			return *at
+		}
 	}
-	return time.Unix(0, at)
+	return c.wrote
 }
 
 // noteWrite notes that a statement wrote, or committed what others did, or may have.
@@ -115,8 +116,9 @@ func (c *conn) noteWrite(ctx context.Context, x *exchange) {
 	if !c.cluster.cfg.ReadFallback || c.cluster.cfg.ReadYourWrites <= 0 {
 		return
 	}
-	c.wrote = time.Now().UnixNano()
+	at := time.Now() // with its monotonic reading, so that no clock that is set can mislead
+	c.wrote = at
 	if l, ok := ctx.Value(lastWriteKey{}).(*lastWrite); ok {
-		l.at.Store(c.wrote)
+		l.at.Store(&at)
 	}
 }

@@ -21,8 +21,8 @@ type GateCounters struct {
 }
 
 // Gate is where statements wait while there is no usable instance for them:
-// first come, first served, bounded in number and time. It is safe for
-// concurrent use. Make it with [NewGate].
+// first come, first served among those who wait, bounded in number and time. It is
+// safe for concurrent use. Make it with [NewGate].
 //
 // The gate knows versions of the cluster's snapshot rather than the snapshot:
 // a statement that found no instance in version n waits for a later version in

@@ -115,12 +115,20 @@ func (r *Recorder) SnapshotChanged(old, now *topology.Snapshot, events []topolog
 		i.Restored = time.Time{}
 		r.disarmLocked()
 	case i.Restored.IsZero():
-		i.Restored, i.Epoch, i.New = at, w.Since, ""
-		if w.ID != i.Old {
-			i.New = w.ID
-		}
+		i.Restored = at
+		i.reign(w)
 		i.note(Moment{At: at, Last: at, Count: 1, What: "gate opened"})
 		r.armLocked()
+	default:
+		i.reign(w) // perhaps another one has taken over already
+	}
+}
+
+// reign notes who is the writer.
+func (i *Incident) reign(w *topology.Instance) {
+	i.Epoch, i.New = w.Since, ""
+	if w.ID != i.Old {
+		i.New = w.ID
 	}
 }
 

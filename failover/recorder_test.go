@@ -1,6 +1,9 @@
 package failover
 
 import (
+	"context"
+	"database/sql/driver"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -35,6 +38,56 @@ func TestRecorderBounds(t *testing.T) {
 			t.Error("an incident after Close")
 		}
 	})
+}
+
+// TestRecorderSecondWriter: another instance takes over right after the one that did.
+func TestRecorderSecondWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRecorder(slog.New(slog.DiscardHandler), nil)
+		defer r.Close()
+		reign := func(id string) *topology.Snapshot { return snapshotOf(t, id) }
+		a, b, c := reign("a"), reign("b"), reign("c")
+		r.SnapshotChanged(a, b, []topology.Event{{Kind: topology.WriterChanged, Instance: "b"}})
+		r.SnapshotChanged(b, c, []topology.Event{{Kind: topology.WriterChanged, Instance: "c"}})
+		if i := r.Incidents()[0]; i.Old != "a" || i.New != "c" {
+			t.Errorf("got %s", i)
+		}
+	})
+}
+
+// snapshotOf is a cluster whose writer is id, as a monitor sees it.
+func snapshotOf(t *testing.T, id string) *topology.Snapshot {
+	t.Helper()
+	m, err := topology.NewMonitor(topology.Config{
+		Provider: "static", Seeds: []string{id}, Logger: slog.New(slog.DiscardHandler),
+		Dial: func(context.Context, string) (topology.Conn, error) { return writable{}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	s, err := m.Discover(t.Context())
+	if err != nil || s.Writer() == nil {
+		t.Fatalf("%v, %v", s, err)
+	}
+	return s
+}
+
+// writable says that the server takes writes.
+type writable struct{ read bool }
+
+func (writable) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+	return &writable{}, nil
+}
+func (writable) Close() error      { return nil }
+func (writable) Columns() []string { return []string{"", ""} }
+func (a *writable) Next(dest []driver.Value) error {
+	if a.read {
+		return io.EOF
+	}
+	a.read = true
+	dest[0], dest[1] = int64(0), int64(0)
+	return nil
 }
 
 // TestRecorderConcurrent: statements come and go from everywhere while the news come.

@@ -23,7 +23,8 @@ import (
 //
 // Its slots, not puddle, say who may have a backend: they know the kept leases and
 // the retirement, which puddle's queue does not. Whoever holds a slot gets a
-// backend from puddle without waiting for anybody, or connects one.
+// backend from puddle without waiting for anybody but a connect that was given up, or
+// connects one.
 type Instance struct {
 	Member
 	pool     *Pool

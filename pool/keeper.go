@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // keep is the pool's one goroutine: it moves the coarse clock, listens for silent
 // instances and closes what was idle for too long.
@@ -22,9 +25,24 @@ func (p *Pool) keep() {
 				in.sweep(now)
 				in.warm(now)
 			}
+			for _, in := range p.left() { // what has begun there may be waited for
+				if in.silent(last, now, beat) {
+					p.cfg.Silent(in.ID)
+				}
+			}
 			last = now
 		}
 	}
+}
+
+// left are the instances that are not used any more and have backends out.
+func (p *Pool) left() []*Instance {
+	p.apply.Lock()
+	defer p.apply.Unlock()
+	if p.closed.Load() {
+		return nil
+	}
+	return slices.Clone(p.leaving)
 }
 
 // beat is how often the keeper looks. A silence is noticed by so much too early at most.

@@ -87,6 +87,28 @@ func TestSilence(t *testing.T) {
 				r.Error("silent")
 			}
 		},
+		"on an instance that is drained": func(r *rig) {
+			s := r.borrow()
+			r.answer = 10 * time.Second
+			drained := writer
+			drained.Draining = true
+			r.Apply(2, []Member{drained})
+			since := time.Now()
+			b, ended := s.Backend(), make(chan error)
+			go func() {
+				_, err := b.Ask(r.Context(), "SELECT LAST_INSERT_ID()")
+				ended <- err
+			}()
+			noticed(r, since)
+			drained.Down = true
+			r.Apply(3, []Member{drained})
+			if <-ended == nil || !b.IsCut() {
+				r.Error("what hangs there is not cut")
+			}
+			s.Discard()
+			time.Sleep(r.answer) // the server's side of it
+			r.Apply(4, []Member{writer})
+		},
 		"idle": func(r *rig) {
 			r.borrow().Release(r.Context())
 			time.Sleep(time.Minute)
