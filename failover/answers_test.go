@@ -18,7 +18,6 @@ func TestRealAnswers(t *testing.T) {
 		open   = "the transaction is open"
 		closed = "the connection is closed"
 	)
-	huge := "SELECT '" + strings.Repeat("x", 2<<20) + "'"
 	mysqld.Each(t, func(t *testing.T, s *mysqld.Server) {
 		maria := s.Flavor == mysqld.FlavorMariaDB
 		if err := s.Exec(t.Context(), "CREATE DATABASE fp", "CREATE TABLE fp.t (id INT PRIMARY KEY)", "INSERT INTO fp.t VALUES (1), (2)",
@@ -43,7 +42,6 @@ func TestRealAnswers(t *testing.T) {
 			"locked":                {[]string{"SET innodb_lock_wait_timeout = 1"}, "DELETE FROM t WHERE id = 1", false, 1205, 1205, open},
 			"locked, not to wait":   {nil, "SELECT * FROM t WHERE id = 1 FOR UPDATE NOWAIT", false, 3572, 1205, open},
 			"read only, as asked":   {[]string{"ROLLBACK", "START TRANSACTION READ ONLY"}, "DELETE FROM t WHERE id = 2", false, 1792, 1792, open},
-			"too large":             {nil, huge, false, 1153, 1153, closed},
 			"no room to prepare":    {nil, "SELECT 1", true, 1461, 1461, open},
 			"an option prevents it": {nil, "SELECT 1 INTO OUTFILE '/nowhere/at/all'", false, 1290, 1290, open},
 		} {
