@@ -74,6 +74,20 @@ func TestFound(t *testing.T) {
 			r.must(<-done)
 			r.must(a.PingContext(r.Context()))
 		}},
+		"a transaction that the server refuses to roll back ends with its connection": {"", func(r *rig) {
+			c, err := r.db.Conn(r.Context())
+			r.must(err)
+			defer c.Close()
+			tx, err := c.BeginTx(r.Context(), nil)
+			r.must(err)
+			r.must(r.exec(tx, insert))
+			r.sim.Writer().ErrorThenClose(1317, "Query execution was interrupted", aurorasim.SQL("ROLLBACK"))
+			r.must(tx.Rollback())
+			r.must(r.exec(c, update))
+			tx, err = c.BeginTx(r.Context(), nil)
+			r.must(err)
+			r.must(tx.Rollback())
+		}},
 	} {
 		t.Run(name, func(t *testing.T) { bubble(t, test.params, test.run) })
 	}

@@ -131,6 +131,12 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 			c.settle(context.Background(), &x, nil)
 		}
 	}
+	if kind == sqlscan.Rollback && err != nil && c.session.InTx() {
+		// The server has refused: what it does not roll back now it does when the connection
+		// ends, and nothing else may run in it before.
+		c.lose(&x, failover.NotExecuted, err)
+		err = nil
+	}
 	if fresh && lostInFailover(err) {
 		err = nil // there was nothing to commit
 	}
