@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,6 +88,38 @@ func TestFound(t *testing.T) {
 			tx, err = c.BeginTx(r.Context(), nil)
 			r.must(err)
 			r.must(tx.Rollback())
+		}},
+		"an instance leaves its role while a connection is brought to a session's state": {"fpPoolSize=2", func(r *rig) {
+			a, err := r.db.Conn(r.Context())
+			r.must(err)
+			defer a.Close()
+			r.must(r.exec(a, "SET @x = 1"))
+			// Others take its connection, and leave two without the variable.
+			b, err := r.db.BeginTx(r.Context(), nil)
+			r.must(err)
+			c, err := r.db.BeginTx(r.Context(), nil)
+			r.must(err)
+			r.must(b.Rollback())
+			r.must(c.Rollback())
+			set := func(s aurorasim.Statement) bool {
+				return strings.Contains(s.SQL, "@x") || strings.Contains(s.SQL, "`x`")
+			}
+			held := r.sim.Writer().Delay(15*time.Millisecond, set)
+			done := make(chan error)
+			go func() { done <- r.exec(a, update) }()
+			synctest.Wait()
+			wait := r.keeping()
+			r.must(r.exec(r.db, insert)) // finds out
+			r.must(<-done)
+			wait()
+			if held.Hits() != 1 {
+				r.Errorf("the variable was set %d times on the old writer", held.Hits())
+			}
+			for _, relay := range r.sim.Seen(update) {
+				if relay.Instance == "instance-1" {
+					r.Errorf("sent to the old writer: %+v", relay)
+				}
+			}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) { bubble(t, test.params, test.run) })

@@ -72,7 +72,10 @@ func (s *Session) Borrow(ctx context.Context, in *Instance, statement string) er
 		}
 		c := res.Value()
 		used := c.state != nil
-		if err = c.prepare(ctx, s); err == nil {
+		if err = c.prepare(ctx, s); err == nil && in.Retired() {
+			err = ErrRetired // while the server was asked for the session's state
+		}
+		if err == nil {
 			// Where nobody else was there are no warnings of anybody else's.
 			s.res, s.resting = res, false
 			same, first := c.user == s && s.last == c, c.user == nil && !s.hasAnswered
