@@ -250,7 +250,7 @@ func (c *Cluster) promote(next, old *Instance, f Failover) {
 			if f.Kind == Switchover && f.KeepConnections {
 				old.session = sessionID()
 			} else {
-				old.gone = f.DropRow
+				old.gone = f.DropRow && (!old.up || old.scripted) // unless it is back already
 			}
 		})
 	}
@@ -258,7 +258,7 @@ func (c *Cluster) promote(next, old *Instance, f Failover) {
 	c.master = next
 	c.mu.Unlock()
 	next.update(func() {
-		next.writer, next.session = true, masterSession
+		next.writer, next.session, next.gone = true, masterSession, false
 		c.journal.record(EventPromote, next.ID, "") // before the first write can be
 	})
 	c.journal.dispatch()

@@ -120,7 +120,7 @@ func (r *run) complaint(c call, m Meaning, ended bool) string {
 	// In memory an idle connection that is dead is found by using it, and then the driver
 	// doubts its instance for a moment.
 	dead := r.rig.Virtual && r.breaks.Load() > 0
-	if r.isCalm(c.start) && !(m.Kind == Unavailable && dead) && m.Kind != AnswerGone && m.Kind != BorrowTimeout && m.Kind != WrongTransaction {
+	if r.isCalm(c.start) && !((m.Kind == Unavailable || m.Kind == GateFull) && dead) && m.Kind != AnswerGone && m.Kind != BorrowTimeout && m.Kind != WrongTransaction {
 		return "all is well since long"
 	}
 	switch m.Kind {
@@ -208,7 +208,7 @@ func (r *run) serverComplaint(c call, m Meaning) string {
 	case 1040, 1203, 1053, 1927, 4031:
 		return "programs do not see this error of a connection"
 	case 1792:
-		if hits == 0 || c.class != inside && c.class != aCommit { // of a transaction it may be the program's own
+		if hits == 0 || c.class != inside && c.class != aCommit && c.class != stateful && c.class != statefulTx { // of a transaction it may be the program's own
 			return "programs do not see this refusal of a reader"
 		}
 		return ""
