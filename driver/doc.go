@@ -23,8 +23,9 @@
 // connection while it is idle. For each statement or transaction it chooses an
 // instance by the cluster's snapshot, borrows a backend of it, executes, and gives
 // the backend back when the server's own status flags say that no transaction is
-// open. The file exchange.go is that life of a statement, lease.go how it gets its
-// backend, settle.go how it ends there, state.go what it leaves behind in its session,
-// fault.go what happens when it meets an error, cancel.go how it is stopped; the rest
-// are their parts and the interfaces of database/sql/driver.
+// open. The file exchange.go is that life of a statement, route.go which instance it
+// goes to, lease.go how it gets its backend there, settle.go how it ends, state.go what
+// it leaves behind in its session, fault.go what happens when it meets an error,
+// beginning.go how a transaction begins again, cancel.go how a statement is stopped;
+// the rest are their parts and the interfaces of database/sql/driver.
 package driver
