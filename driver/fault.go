@@ -209,7 +209,9 @@ func (c *conn) loseTx(x *exchange, outcome failover.Outcome) error {
 		c.lost = lost
 	}
 	if outcome == failover.NotExecuted {
-		c.cluster.transactionLost.Add(1)
+		if x.facts.Kind != sqlscan.Rollback { // which asked for just that
+			c.cluster.transactionLost.Add(1)
+		}
 		return lost
 	}
 	c.cluster.outcomeUnknown.Add(1)

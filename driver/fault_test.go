@@ -176,6 +176,16 @@ func TestFaults(t *testing.T) {
 			}
 			r.must(r.exec(r.db, insert))
 		},
+		"a transaction that is rolled back is not lost": func(r *rig) {
+			tx, err := r.db.BeginTx(r.Context(), nil)
+			r.must(err)
+			r.must(r.exec(tx, insert))
+			r.sim.Writer().ResetConnections()
+			r.must(tx.Rollback())
+			if n := r.c.Stats().Statements.TransactionLost; n != 0 {
+				r.Errorf("%d counted as lost", n)
+			}
+		},
 		"a lost transaction cannot be committed": func(r *rig) {
 			tx, err := r.db.BeginTx(r.Context(), nil)
 			r.must(err)

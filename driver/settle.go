@@ -29,6 +29,9 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	}
 	stopped = b.End()
 	if !b.IsValid() {
+		if err == nil {
+			c.session.SetInTx(c.inTx || b.InTransaction()) // it ended as it should, before the connection did
+		}
 		c.lose(&exchange{facts: x.facts, in: c.session.Instance(), attempts: 1}, failover.NotExecuted, nil)
 		return stopped
 	}
