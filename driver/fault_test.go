@@ -149,6 +149,18 @@ func TestFaults(t *testing.T) {
 			wait()
 			r.must(r.exec(r.db, update))
 		},
+		"an idempotent write that was sent before it waited in vain": func(r *rig) {
+			writer := r.sim.Writer()
+			writer.SwallowAnswer(aurorasim.SQL(insert))
+			ctx, cancel := context.WithTimeout(failover.WithIdempotent(r.Context()), time.Hour)
+			defer cancel()
+			writer.Refuse()
+			_, err := r.db.ExecContext(ctx, insert)
+			r.wants(err, failover.ErrGateTimeout, failover.Unknown)
+			if n := r.reached(insert); n != 1 {
+				r.Errorf("executed %d times", n)
+			}
+		},
 		"BEGIN is done again": func(r *rig) {
 			r.sim.Writer().SwallowAnswer(aurorasim.SQL("START TRANSACTION"))
 			tx, err := r.db.BeginTx(r.Context(), nil)

@@ -204,6 +204,9 @@ const unbounded = 10 * 365 * 24 * time.Hour
 
 // failure makes the error that the application gets, with all that is known.
 func (c *conn) failure(x *exchange, kind error, outcome failover.Outcome) *failover.Error {
+	if x.losses > 0 && !x.again {
+		outcome = failover.Unknown // whatever met it last: it may have been executed before
+	}
 	e := failover.New(kind, outcome, x.cause)
 	e.Attempts = x.attempts
 	if x.in != nil {
