@@ -31,7 +31,7 @@ func (d driverKind) String() string { return string(d) }
 // one a parameter that says what is so anyway.
 func (d driverKind) mark() string {
 	if d == ours {
-		return "fpTopology=static&fpFailoverTimeout=2s" // some tests dial nowhere
+		return "fpTopology=static"
 	}
 	return "checkConnLiveness=true"
 }
