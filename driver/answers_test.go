@@ -415,3 +415,54 @@ func TestFoundRowsOfOthers(t *testing.T) {
 		}
 	})
 }
+
+// TestInsertReturningAfterLoss: a session whose LAST_INSERT_ID() nobody knows has one again after
+// INSERT … RETURNING, which says nothing of it, if that made one.
+func TestInsertReturningAfterLoss(t *testing.T) {
+	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
+		if s.Flavor != mysqld.FlavorMariaDB {
+			t.SkipNow() // MySQL has no RETURNING
+		}
+		st := newStage(t, s, database, "fpPoolSize=1")
+		st.asRoot("CREATE TABLE returning_ids (id BIGINT AUTO_INCREMENT PRIMARY KEY, n INT)")
+		st.asRoot("CREATE TABLE plain_ids (id BIGINT PRIMARY KEY)")
+		other, err := st.db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		if _, err := st.db.ExecContext(t.Context(), "INSERT INTO returning_ids (n) VALUES (1), (2)"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.ExecContext(t.Context(), "INSERT INTO returning_ids (n) VALUES (9)"); err != nil { // over the same connection
+			t.Fatal(err)
+		}
+		mine, err := st.db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mine.Close()
+		var id int64
+		for _, q := range []string{"SELECT LAST_INSERT_ID()", "INSERT INTO plain_ids VALUES (7) RETURNING id; SELECT LAST_INSERT_ID()"} {
+			statement, question, two := strings.Cut(q, "; ")
+			if two {
+				if err := scan(t.Context(), mine, statement); err != nil {
+					t.Fatal(err)
+				}
+				statement = question
+			}
+			if err := scanInto(t.Context(), mine, statement, &id); !errors.Is(err, ErrAnswerGone) {
+				t.Errorf("%s: got %d, %v", q, id, err)
+			}
+		}
+		if err := scan(t.Context(), mine, "INSERT INTO returning_ids (n) VALUES (3) RETURNING n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := scan(t.Context(), other, "SELECT 1"); err != nil { // and what is learned survives a move
+			t.Fatal(err)
+		}
+		if err := scanInto(t.Context(), mine, "SELECT LAST_INSERT_ID()", &id); err != nil || id != 4 {
+			t.Errorf("got %d, %v", id, err)
+		}
+	})
+}

@@ -49,6 +49,10 @@ func (c *conn) ready(ctx context.Context, x *exchange) error {
 	if x.facts.AsksInsertID() || x.facts.SetsInsertID() || x.unseen() || x.facts.Opaque() {
 		err := c.session.OwnInsertID(ctx, x.facts.AsksLastStatement())
 		if x.idGone = errors.Is(err, pool.ErrAnswerGone); x.idGone && !x.facts.AsksInsertID() {
+			if x.unseen() && !x.facts.Opaque() {
+				x.idGone = false
+				return c.session.ClearInsertID(ctx)
+			}
 			return nil
 		}
 		return err

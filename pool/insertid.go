@@ -20,6 +20,7 @@ type insertID struct {
 	// answered for the session once is not taken to do so still.
 	version uint64
 	unread  bool     // it changed since it was learned
+	cleared bool     // it was gone and 0 since: anything else is the session's
 	hints   []uint64 // numbers since, on a connection that is not the session's own
 }
 
@@ -87,7 +88,7 @@ func (s *Session) MayHaveInserted() {
 // (quiet).
 func (s *Session) OwnInsertID(ctx context.Context, quiet bool) error {
 	c := s.res.Value()
-	if c.owns(s) {
+	if c.owns(s) && !s.id.cleared {
 		return nil
 	}
 	if quiet {
@@ -122,11 +123,26 @@ func (s *Session) learnID(c *connection, answer driver.Value) {
 	case int64:
 		id = uint64(v)
 	}
+	if s.id.cleared && id == 0 {
+		c.idOwner = nil // still nobody's
+	}
 	if c.owns(s) || slices.Contains(s.id.hints, id) {
 		s.id.value, s.id.gone = id, false
 		c.own(s)
 	}
-	s.id.hints, s.id.unread = nil, false
+	s.id.hints, s.id.unread, s.id.cleared = nil, false, false
+}
+
+// ClearInsertID makes LAST_INSERT_ID() 0 on the lease's connection, because nobody knows what it
+// was and the next statement may change it unseen: if it is another number then, it is the
+// session's. [Session.TookInsertID] is to follow.
+func (s *Session) ClearInsertID(ctx context.Context) error {
+	c := s.res.Value()
+	if err := c.run(ctx, "SET last_insert_id = 0"); err != nil {
+		return err
+	}
+	c.idOwner, c.idUsed, s.id.cleared = nil, true, true
+	return nil
 }
 
 // forgetID gives LAST_INSERT_ID() up, if it changed since it was learned: for a session at
