@@ -102,14 +102,14 @@ func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 		return nil
 	}
 	if errors.Is(err, pool.ErrBorrowTimeout) {
-		return err
+		return c.gaveUp(x, err)
 	}
 	v := failover.Classify(ctx, err, failover.PhaseConnect)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if v.Class == failover.ClassStatement && !errors.Is(err, topology.ErrIdentity) {
-		return err // credentials, an unknown database: waiting does not help
+		return c.gaveUp(x, err) // credentials, an unknown database: waiting does not help
 	}
 	c.startClock(x)
 	x.cause = err
@@ -124,6 +124,16 @@ func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 		c.cluster.monitor.Suspect(x.in.ID, x.in.Epoch(), topology.ReasonConnect)
 	}
 	return c.next(ctx, x, v.Class)
+}
+
+// gaveUp is the error of a statement that got no backend: err, unless it was sent before.
+func (c *conn) gaveUp(x *exchange, err error) error {
+	if x.losses == 0 || x.again {
+		return err
+	}
+	x.cause = err
+	c.cluster.outcomeUnknown.Add(1)
+	return c.failure(x, failover.ErrOutcomeUnknown, failover.Unknown)
 }
 
 // classify tells package failover what the session knows of the statement.
