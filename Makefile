@@ -17,7 +17,7 @@ SHELL       := bash
 # Modules below the root's, each with its own go.mod.
 NESTED := $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod -not -path '*/testdata/*'))
 
-TIMEOUT  ?= 15m
+TIMEOUT  ?= 30m
 FUZZTIME ?= 1m
 BENCH    ?= .
 COUNT    ?= 10
