@@ -24,10 +24,10 @@ func (c *conn) began(text string, opts driver.TxOptions) {
 	c.beginning = beginning{fresh: c.oneShot == "" && !c.session.Once(), text: text, opts: opts}
 }
 
-// restart reports whether the transaction can begin again elsewhere, and makes it so. The
-// verdict is that of the statement that would be its first.
-func (c *conn) restart(x *exchange, v failover.Verdict) bool {
-	if !c.beginning.fresh || x.final || !v.Repeatable && !x.reads || c.session.Pins() != 0 {
+// restart reports whether the transaction can begin again elsewhere, and makes it so. x is the
+// statement that would be its first; repeatable says that nothing of it ran.
+func (c *conn) restart(x *exchange, repeatable bool) bool {
+	if !c.beginning.fresh || x.final || !repeatable && !x.reads || c.session.Pins() != 0 {
 		return false
 	}
 	c.beginning.again = true

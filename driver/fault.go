@@ -37,7 +37,7 @@ func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err 
 	c.suspect(v.Class)
 	c.startClock(x)
 	x.cause = err
-	if c.session.Bound() && !c.restart(x, v) {
+	if c.session.Bound() && !c.restart(x, v.Repeatable) {
 		// It may be bound by nothing but fpPoolMode=session.
 		if err := c.loseBound(x, v.Outcome, err); err != nil {
 			return err

@@ -210,11 +210,7 @@ func TestSharing(t *testing.T) {
 			}
 		}
 	}
-	for deadline := time.Now().Add(5 * time.Second); len(server.Conns()) > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are left", len(server.Conns()))
-		}
-	}
+	eventually(t, "no connection is left", func() bool { return len(server.Conns()) == 0 })
 	if err := dbs[0].PingContext(t.Context()); err == nil {
 		t.Error("a closed pool answers")
 	}

@@ -158,7 +158,7 @@ func (c *conn) boundBackend(ctx context.Context, x *exchange) (*backend.Backend,
 	}
 	x.attempts++
 	if x.in.Lost() || b.IsCut() || !b.IsValid() {
-		if c.restart(x, failover.Verdict{Outcome: failover.NotExecuted, Repeatable: true}) {
+		if c.restart(x, true) {
 			return nil, nil
 		}
 		return nil, c.loseBound(x, failover.NotExecuted, nil)
@@ -195,12 +195,7 @@ func (c *conn) startClock(x *exchange) {
 }
 
 // limit is the end of fpFailoverTimeout.
-func (c *conn) limit(x *exchange) time.Time {
-	return c.cluster.patience(x.since)
-}
-
-// unbounded stands for "no limit but the context's".
-const unbounded = 10 * 365 * 24 * time.Hour
+func (c *conn) limit(x *exchange) time.Time { return c.cluster.patience(x.since) }
 
 // failure makes the error that the application gets, with all that is known.
 func (c *conn) failure(x *exchange, kind error, outcome failover.Outcome) *failover.Error {

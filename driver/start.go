@@ -71,6 +71,9 @@ func (cl *cluster) patience(since time.Time) time.Time {
 	return since.Add(limit)
 }
 
+// unbounded stands for "no limit but the context's".
+const unbounded = 10 * 365 * 24 * time.Hour
+
 // warnOnce says that everybody waits for the cluster to be found, so that nobody has to
 // wait for the error to learn why.
 func (cl *cluster) warnOnce(err error) {

@@ -254,7 +254,7 @@ func (in *Instance) maxIdle() int {
 	return in.pool.cfg.MaxIdle.of(in.size) - in.resting.n
 }
 
-// doubt is over when somebody doubts that the instance is well.
+// doubt is a signal: its context ends when somebody doubts that the instance is well.
 type doubt struct {
 	ctx   context.Context //nolint:containedctx // a signal for those who wait
 	begin context.CancelFunc

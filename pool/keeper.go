@@ -18,14 +18,13 @@ func (p *Pool) keep() {
 			return
 		case now := <-tick.C:
 			p.clock.Store(now.UnixNano())
+			watched := p.retired() // what has begun there may be waited for
 			for _, in := range *p.instances.Load() {
-				if in.silent(last, now, beat) {
-					p.cfg.Silent(in.ID)
-				}
+				watched = append(watched, in)
 				in.sweep(now)
 				in.warm(now)
 			}
-			for _, in := range p.left() { // what has begun there may be waited for
+			for _, in := range watched {
 				if in.silent(last, now, beat) {
 					p.cfg.Silent(in.ID)
 				}
@@ -35,8 +34,8 @@ func (p *Pool) keep() {
 	}
 }
 
-// left are the instances that are not used any more and have backends out.
-func (p *Pool) left() []*Instance {
+// retired are the instances that are not used any more and may have backends out.
+func (p *Pool) retired() []*Instance {
 	p.apply.Lock()
 	defer p.apply.Unlock()
 	if p.closed.Load() {

@@ -164,13 +164,6 @@ func (p *Pool) Instance(id, role string) *Instance {
 	return nil
 }
 
-// Cut closes all connections to an instance, so that statements waiting for it fail.
-func (p *Pool) Cut(id string) {
-	if in := (*p.instances.Load())[id]; in != nil {
-		in.cut()
-	}
-}
-
 // Left describes what is left of an instance that is not used any more, "" if nothing is.
 func (p *Pool) Left(id string) string {
 	p.apply.Lock()

@@ -15,10 +15,7 @@ type change struct {
 
 func (m *Monitor) tellLocked(c change) {
 	m.changes = append(m.changes, c)
-	select {
-	case m.news <- struct{}{}:
-	default:
-	}
+	signal(m.news)
 }
 
 // warn tells the hooks and the log of something that changes no snapshot.

@@ -221,12 +221,7 @@ func (m *Monitor) Suspect(id string, epoch uint64, reason Reason) {
 
 // Look has the writer asked now rather than at the next steady poll. It is for faults that say
 // nothing about an instance, such as a name that does not resolve: nobody is suspected.
-func (m *Monitor) Look() {
-	select {
-	case m.again <- struct{}{}:
-	default:
-	}
-}
+func (m *Monitor) Look() { signal(m.again) }
 
 // Probe asks an instance over a fresh connection, within ctx and the probe's timeout.
 // If it does not answer it is down when Probe returns the error. Any answer of its
@@ -366,9 +361,12 @@ func (m *Monitor) publishLocked(s *Snapshot, o observation, before ...Event) {
 }
 
 // rouse has the watcher look at the snapshot now.
-func (m *Monitor) rouse() {
+func (m *Monitor) rouse() { signal(m.wake) }
+
+// signal signals on a channel that has room for one, unless it is signalled already.
+func signal(c chan<- struct{}) {
 	select {
-	case m.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

@@ -161,7 +161,7 @@ func (a *aurora) view(r *Report, t table) {
 		if m.ID != r.ID && !m.Writer && old || r.has(m.ID) {
 			continue
 		}
-		m.Lag, m.LagKnown = row[3].milliseconds()
+		m.Lag, m.LagKnown = row[3].duration(time.Millisecond)
 		m.CPU, _ = row[4].number()
 		m.Addr = a.addr(m.ID)
 		r.Members = append(r.Members, m)

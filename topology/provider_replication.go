@@ -3,7 +3,6 @@ package topology
 import (
 	"context"
 	"fmt"
-	"math"
 	"net"
 	"strings"
 	"sync"
@@ -145,7 +144,7 @@ func (r *Report) replicate(channels []map[string]cell) {
 			UUID: strings.ToLower(c["Source_UUID"].text), Number: c["Source_Server_Id"].text,
 			Addr: net.JoinHostPort(host.text, c["Source_Port"].text),
 		})
-		lag, known := c["Seconds_Behind_Source"].seconds()
+		lag, known := c["Seconds_Behind_Source"].duration(time.Second)
 		r.Lag, r.LagKnown = max(r.Lag, lag), r.LagKnown && known && receives == "Yes" && applies == "Yes"
 		if receives != "Yes" && receives != "No" && applies == "Yes" {
 			r.Lineage.Adrift = true
@@ -153,18 +152,5 @@ func (r *Report) replicate(channels []map[string]cell) {
 	}
 	if !r.LagKnown || len(r.Lineage.Sources) == 0 {
 		r.Lag, r.LagKnown = 0, false
-	}
-}
-
-// seconds is the cell as a duration. What no duration holds is the longest one.
-func (c cell) seconds() (time.Duration, bool) {
-	f, ok := c.number()
-	switch {
-	case !ok:
-		return 0, false
-	case f >= math.MaxInt64/float64(time.Second):
-		return math.MaxInt64, true
-	default:
-		return time.Duration(f * float64(time.Second)), true
 	}
 }

@@ -224,7 +224,7 @@ func TestCells(t *testing.T) {
 		{"NO_LOCK", true, 0, false},
 	} {
 		c := toCell(tc.value)
-		lag, known := c.milliseconds()
+		lag, known := c.duration(time.Millisecond)
 		if c.on() != tc.on || lag != tc.lag || known != tc.known {
 			t.Errorf("%v: %t %s %t, want %t %s %t", tc.value, c.on(), lag, known, tc.on, tc.lag, tc.known)
 		}

@@ -131,13 +131,13 @@ func (c cell) number() (float64, bool) {
 	return f, err == nil && f >= 0 && !math.IsInf(f, 0)
 }
 
-// milliseconds is the cell as a duration. What no duration holds is the longest one.
-func (c cell) milliseconds() (time.Duration, bool) {
+// duration is the cell as so many units. What no duration holds is the longest one.
+func (c cell) duration(unit time.Duration) (time.Duration, bool) {
 	f, ok := c.number()
 	if !ok {
 		return 0, false
 	}
-	if f *= float64(time.Millisecond); f < math.MaxInt64 {
+	if f *= float64(unit); f < math.MaxInt64 {
 		return time.Duration(f), true
 	}
 	return math.MaxInt64, true

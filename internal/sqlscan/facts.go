@@ -107,7 +107,6 @@ const (
 	implicitCommit                   // commits what is open
 	chains                           // COMMIT AND CHAIN: the next transaction begins at once
 	releases                         // COMMIT RELEASE: the server hangs up
-	readOnlyTx                       // START TRANSACTION READ ONLY
 	fromTable                        // FROM: reads more than variables
 	usesTable                        // INSERT, SHOW, …
 	inserts                          // INSERT, REPLACE, LOAD
@@ -187,9 +186,6 @@ func (f Facts) Compound() bool {
 
 // Opaque reports whether the text does not show all that the statement may do.
 func (f Facts) Opaque() bool { return f.Effects&(EffectUnknown|EffectRoutine) != 0 }
-
-// ReadOnlyTransaction reports whether the statement begins a READ ONLY transaction.
-func (f Facts) ReadOnlyTransaction() bool { return f.flags&readOnlyTx != 0 }
 
 // unknown is what is said of a text that was not understood.
 var unknown = Facts{Effects: EffectUnknown, Statements: 255}

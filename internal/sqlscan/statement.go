@@ -227,14 +227,10 @@ func (s *scanner) transaction() (f Facts, ok bool) {
 		}
 		return Facts{Kind: Begin}, true
 	case s.is("START") && s.word(s.ahead, "TRANSACTION"):
-		f = Facts{Kind: Begin}
 		for !s.over() {
-			if s.is("READ") && s.word(s.ahead, "ONLY") {
-				f.flags |= readOnlyTx
-			}
 			s.advance()
 		}
-		return f, true
+		return Facts{Kind: Begin}, true
 	case s.accept("COMMIT"):
 		return s.completion(Facts{Kind: Commit}), true
 	case s.accept("ROLLBACK"):
