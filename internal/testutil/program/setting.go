@@ -264,12 +264,19 @@ func (g *generator) seed(s *session) {
 			g.emit(s, Step{Act: ActQuery, Text: "SELECT RAND(), RAND()"})
 			return
 		}
-		g.exec(s, g.sprintf("SET %s = %d", among(g, "insert_id", "last_insert_id", "identity", "@@session.insert_id"), 1000+g.IntN(1e6)), heldWithoutEnd)
+		name := among(g, "insert_id", "last_insert_id", "identity", "@@session.insert_id")
+		g.exec(s, g.sprintf("SET %s = %d", name, 1000+g.IntN(1e6)), heldWithoutEnd)
 		if g.one(2) {
 			g.read(among(g, g.sessions...))
 		}
 		// Not with ON DUPLICATE KEY UPDATE: InnoDB forgets numbers that were given and not used.
-		g.exec(s, g.sprintf("INSERT INTO %s (k) VALUES (%d)", g.table(s), g.IntN(50)))
+		insert, table, k := "INSERT", g.table(s), g.IntN(50)
+		if strings.HasSuffix(name, "insert_id") && name != "last_insert_id" {
+			// Not into a table that gives numbers itself: what InnoDB counts on with after a number
+			// that it did not give is the auto_increment_increment of whoever used the open table last.
+			insert, table = "REPLACE", g.sprintf("%s.t%d", g.a, 100+s.id)
+		}
+		g.exec(s, g.sprintf("%s INTO %s (k) VALUES (%d)", insert, table, k))
 		g.emit(s, Step{Kind: KindQuestion, Act: ActQuery, Text: "SELECT LAST_INSERT_ID()", Asks: AsksID})
 	})
 }
