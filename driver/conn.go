@@ -51,8 +51,6 @@ type memory struct {
 	readsOnly bool
 	// silent: the last statement left ROW_COUNT() what it was, perhaps another session's.
 	silent bool
-	// unsure: a statement that succeeded has used oneShot up, if its tables are transactional.
-	unsure bool
 	// oneShot holds the SET TRANSACTIONs for the transaction to come, with a NUL behind each.
 	oneShot   string
 	beginning beginning
@@ -200,34 +198,24 @@ func (c *conn) IsValid() bool {
 	return true
 }
 
-// restTimeout bounds the questions to the server before a session comes to rest.
+// restTimeout bounds what a session asks the server for itself.
 const restTimeout = 2 * time.Second
 
 // rest lets others have the session's lease, if they can.
 func (c *conn) rest() {
-	if b := c.session.Backend(); (c.assumed || c.unsure) && !c.inTx && b != nil {
-		c.clarify(b)
+	if b := c.session.Backend(); c.assumed && !c.inTx && b != nil && c.refresh(b) {
+		c.session.SetInTx(b.InTransaction())
 	}
 	c.assumed = false
 	c.session.Rest(context.Background())
 }
 
-// clarify ends what is not known of the session's transaction.
-func (c *conn) clarify(b *backend.Backend) {
+// refresh reports whether the server answers. Then its flags are those of now.
+func (c *conn) refresh(b *backend.Backend) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), restTimeout)
 	defer cancel()
-	if c.assumed {
-		c.silent = true // a Ping has a ROW_COUNT() of its own
-		if b.Ping(ctx) == nil {
-			c.session.SetInTx(b.InTransaction())
-		}
-	}
-	if c.unsure && !c.session.InTx() {
-		if _, err := b.ExecContext(ctx, "COMMIT", nil); err == nil {
-			c.session.SetOnce(false)
-			c.consume()
-		}
-	}
+	c.silent = true // a Ping has a ROW_COUNT() of its own
+	return b.Ping(ctx) == nil
 }
 
 // Close ends the session. State that was bound to its backend ends with it.

@@ -9,27 +9,24 @@ import (
 )
 
 // consumed follows a SET TRANSACTION to the transaction that it was meant for: that may be a
-// statement of its own. One that failed, or reads what may be no table, leaves the answer to
-// the connection: the session stays with it until a transaction has ended, or until it
-// comes to rest after such a statement that succeeded.
+// statement of its own. Which one only the server knows: MySQL's SHOW TABLES uses it up and
+// MariaDB's does not, nor does a write that fails. So after a statement that may have used it
+// up, or not, the session stays with its connection until a transaction has surely ended.
 func (c *conn) consumed(x *exchange, err error) {
-	s := &c.session
-	kind := x.facts.Kind
+	s, facts := &c.session, x.facts
+	sure := err == nil && !facts.Opaque()
 	switch {
-	case err == nil && (s.Backend().InTransaction() || kind == sqlscan.Begin || kind == sqlscan.Commit || kind == sqlscan.Rollback):
+	case err == nil && (s.Backend().InTransaction() || facts.Kind == sqlscan.Begin || facts.Kind == sqlscan.Commit || facts.Kind == sqlscan.Rollback):
 		s.SetOnce(false)
 		c.consume()
-	case x.only, failover.Unparsed(err), kind == sqlscan.Set, kind == sqlscan.Use, kind == sqlscan.Savepoint,
-		kind == sqlscan.Read && !x.facts.ReadsTable() && !x.facts.Opaque():
-	case err == nil && !x.facts.Opaque() && !noTable.MatchString(x.text):
+	case x.only, failover.Unparsed(err), facts.Kind == sqlscan.Set, facts.Kind == sqlscan.Use, facts.Kind == sqlscan.Savepoint:
+	case (facts.Kind == sqlscan.Read || facts.Kind == sqlscan.Write) && !facts.UsesTable() && !facts.Opaque(): // SELECT GET_LOCK('a', 0)
+	case sure && (facts.Kind != sqlscan.Read || facts.ReadsTable()) && !noTable.MatchString(x.text):
 		// If the tables' engine has no transactions it is still pending: SetOnce keeps it from others.
 		c.consume()
-	default:
-		c.unsure = err == nil && !x.facts.Opaque()
-		if c.oneShot != "" {
-			s.Pin(sqlscan.EffectNextTransaction, "", false, c.oneShot[:strings.IndexByte(c.oneShot, 0)])
-			c.oneShot = ""
-		}
+	case c.oneShot != "":
+		s.Pin(sqlscan.EffectNextTransaction, "", false, c.oneShot[:strings.IndexByte(c.oneShot, 0)])
+		c.oneShot = ""
 	}
 }
 
@@ -39,6 +36,6 @@ var noTable = regexp.MustCompile(`(?i)\b(from|join)\s*\(|_schema\b|\bdual\b`)
 // consume ends SET TRANSACTIONs: what comes after is not concerned. Who is sure of it says
 // SetOnce(false), too.
 func (c *conn) consume() {
-	c.oneShot, c.unsure = "", false
+	c.oneShot = ""
 	c.session.Unpin(sqlscan.EffectNextTransaction, "")
 }

@@ -38,17 +38,17 @@ const allRoutines = "SELECT LOWER(ROUTINE_NAME), LOWER(ROUTINE_DEFINITION) FROM 
 	"WHERE ROUTINE_SCHEMA NOT IN ('sys', 'mysql') AND EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN ('sys', 'mysql') AND (" +
 	"LOWER(ROUTINE_DEFINITION) LIKE '%get|_lock%' ESCAPE '|' OR LOWER(ROUTINE_DEFINITION) LIKE '%transaction%' OR LOWER(ROUTINE_DEFINITION) LIKE '%@@tx|_%' ESCAPE '|'))"
 
-// look asks the server, unless that was done a moment ago.
-func (r *routines) look(ctx context.Context, b *backend.Backend) error {
+// look asks the server, unless that was done a moment ago, and reports whether it did.
+func (r *routines) look(ctx context.Context, b *backend.Backend) (asked bool, err error) {
 	now, before := time.Now().UnixNano(), r.looked.Load()
 	recent := before != 0 && now-before < int64(routinesTTL)
 	if r.named.Load() != nil && (recent || !r.looked.CompareAndSwap(before, now)) {
-		return nil
+		return false, nil
 	}
 	bodies, err := readRoutines(ctx, b)
 	if err != nil {
 		if !b.IsValid() {
-			return err
+			return true, err
 		}
 		bodies = nil // the server does not tell: the statement goes on
 	}
@@ -60,7 +60,7 @@ func (r *routines) look(ctx context.Context, b *backend.Backend) error {
 		}
 	}
 	r.named.Store(&named)
-	return nil
+	return true, nil
 }
 
 // readRoutines returns names and texts.

@@ -23,6 +23,15 @@ func (c *conn) ready(ctx context.Context, x *exchange) error {
 			return err
 		}
 	}
+	if x.facts.Effects&sqlscan.EffectRoutine != 0 && (c.oneShot != "" || !c.session.Once()) {
+		asked, err := c.cluster.routines.look(ctx, c.session.Backend())
+		if err != nil {
+			return err
+		}
+		if asked { // which may have been the transaction that a SET TRANSACTION was meant for
+			c.session.SetOnce(false)
+		}
+	}
 	if !c.session.Once() {
 		for text := range strings.SplitSeq(strings.TrimSuffix(c.oneShot, "\x00"), "\x00") {
 			if text == "" {
@@ -36,11 +45,6 @@ func (c *conn) ready(ctx context.Context, x *exchange) error {
 	}
 	if x.facts.Effects&sqlscan.EffectVariable != 0 {
 		if err := c.readySet(ctx, x); err != nil {
-			return err
-		}
-	}
-	if x.facts.Effects&sqlscan.EffectRoutine != 0 {
-		if err := c.cluster.routines.look(ctx, c.session.Backend()); err != nil {
 			return err
 		}
 	}
@@ -161,6 +165,14 @@ func (c *conn) changes(x *exchange) []sqlscan.Change {
 	return changes
 }
 
+// leftBehind reports whether a routine that failed may have changed the session's state before.
+// An error does not say, and MariaDB never does. MySQL says it with its next answer: if that is
+// yet to come, it must not be the answer to a statement whose own changes are reported, too.
+func (c *conn) leftBehind() bool {
+	b := c.session.Backend()
+	return b.MariaDB() || !b.Tracks() || c.assumed && (b.Unreported() || !c.refresh(b) || b.Changed())
+}
+
 // learnFailed is learn for a statement that failed. One that is alone in its text has left
 // nothing behind, with exceptions.
 func (c *conn) learnFailed(x *exchange, err error) {
@@ -176,8 +188,7 @@ func (c *conn) learnFailed(x *exchange, err error) {
 	if x.facts.Effects == 0 || failover.Unparsed(err) && x.facts.Statements <= 1 || x.unknown {
 		return
 	}
-	if b := c.session.Backend(); x.facts.Effects&sqlscan.EffectRoutine != 0 && (b.MariaDB() || !b.Tracks()) {
-		// MariaDB does not say, after an error, what changed before it.
+	if x.facts.Effects&sqlscan.EffectRoutine != 0 && c.leftBehind() {
 		c.session.Pin(sqlscan.EffectRoutine, "", true, x.text)
 	}
 	changes := c.changes(x)

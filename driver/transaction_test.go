@@ -286,6 +286,38 @@ func TestOneShotTransaction(t *testing.T) {
 	})
 }
 
+// TestWhatUsesOneShotUp: which statement is the transaction that a SET TRANSACTION was meant for
+// differs from server to server. Ours is the same one, whatever others do on the connections.
+func TestWhatUsesOneShotUp(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.raw("").must("CREATE TABLE tx (id INT PRIMARY KEY) ENGINE = InnoDB", "CREATE PROCEDURE nothing() SET @x = 1", "CREATE FUNCTION one() RETURNS INT DETERMINISTIC RETURN 1")
+		s := w.pinStage("")
+		for _, then := range []string{
+			"DO 1", "DO (SELECT COUNT(*) FROM tx)", "SELECT 1", "SELECT IS_FREE_LOCK('nobody')", "SELECT 1 FROM DUAL", "SELECT SLEEP(0) FROM DUAL", "SELECT * FROM (SELECT 1 AS a) AS x",
+			"WITH x AS (SELECT 1 AS a) SELECT * FROM x", "WITH x AS (SELECT * FROM tx) SELECT * FROM x", "TABLE tx", "VALUES (1)", "VALUES ROW(1)", "SELECT * FROM tx FOR UPDATE",
+			"SELECT * FROM information_schema.tables LIMIT 1", "DELETE FROM tx", "INSERT INTO nosuch VALUES (1)", "INSERT INTO tx VALUES (1)", "INSERT INTO tx VALUES (1); SELECT IS_FREE_LOCK('nobody')",
+			"SHOW WARNINGS", "SHOW TABLES", "SHOW DATABASES", "SHOW COLUMNS FROM tx", "SHOW INDEX FROM tx", "SHOW CREATE TABLE tx", "SHOW TABLE STATUS", "SHOW VARIABLES LIKE 'x'", "SHOW TRIGGERS",
+			"DESCRIBE tx", "EXPLAIN SELECT * FROM tx", "EXPLAIN SELECT 1", "CALL nothing()", "SELECT one()", "PREPARE p FROM 'SELECT * FROM tx'", "ANALYZE TABLE tx", "FLUSH STATUS",
+		} {
+			w.sub(then, func(w *world) {
+				act := func(c *client, between func()) (got []string) {
+					defer c.close()
+					c.must("SET TRANSACTION READ ONLY")
+					for _, statement := range split(then) {
+						got = append(got, c.run(statement))
+					}
+					between()
+					return append(got[len(got)-1:], c.run("INSERT INTO tx VALUES (5)"), c.run("DELETE FROM tx"))
+				}
+				want, got := act(w.raw(""), func() {}), act(s.session(), s.pressure)
+				if want, got := fmt.Sprint(want[1:]), fmt.Sprint(got[1:]); got != want {
+					w.Errorf("the next writes: %s, want %s", got, want)
+				}
+			})
+		}
+	})
+}
+
 // TestTextTransactionOfThePool: BEGIN as text through *sql.DB stays with its session, the
 // server hangs up after RELEASE, and a driver.Tx lasts until its end.
 func TestTextTransactionOfThePool(t *testing.T) {

@@ -132,8 +132,16 @@ func (f Facts) AsksInsertID() bool { return f.flags&asksInsertID != 0 }
 // SetsInsertID reports whether the statement says itself what LAST_INSERT_ID() is to be.
 func (f Facts) SetsInsertID() bool { return f.flags&setsInsertID != 0 }
 
-// ReadsTable reports whether the statement reads from something.
+// ReadsTable reports whether the statement reads from something that it names with FROM.
 func (f Facts) ReadsTable() bool { return f.flags&fromTable != 0 }
+
+// perhaps is said of a statement whose FROM need not be that of tables.
+func (f Facts) perhaps() Facts {
+	if f.ReadsTable() {
+		f.flags = f.flags&^fromTable | usesTable
+	}
+	return f
+}
 
 // Inserts reports whether the statement may take a number from an AUTO_INCREMENT column.
 func (f Facts) Inserts() bool { return f.flags&inserts != 0 }

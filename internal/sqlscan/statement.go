@@ -170,7 +170,13 @@ func (s *scanner) rest() {
 // statement reads one statement.
 func (s *scanner) statement() Facts {
 	switch {
-	case s.symbol('('), s.oneOf("SELECT", "VALUES", "TABLE", "WITH"):
+	case s.is("TABLE"):
+		f := s.query(Read)
+		f.flags |= fromTable
+		return f
+	case s.is("WITH"): // what it reads from may be nothing but its own expressions
+		return s.query(Read).perhaps()
+	case s.symbol('('), s.oneOf("SELECT", "VALUES"):
 		return s.query(Read)
 	case s.oneOf("INSERT", "REPLACE"):
 		s.advance()
@@ -287,7 +293,7 @@ func (s *scanner) misunderstood() Facts {
 // show reads SHOW …, of which only WHERE holds expressions.
 func (s *scanner) show() Facts {
 	asks := s.oneOf("WARNINGS", "ERRORS", "COUNT", "PROFILE", "PROFILES")
-	f := s.query(Read)
+	f := s.query(Read).perhaps() // FROM what the server makes up, perhaps
 	if asks {
 		f.flags |= asksLast | asksWarnings
 	} else {
@@ -315,7 +321,7 @@ func (s *scanner) explain() Facts {
 		s.advance()
 	}
 	if s.over() {
-		return Facts{Kind: Read} // of a table, or of another connection
+		return Facts{Kind: Read, flags: usesTable} // of a table, or of another connection
 	}
-	return s.statement()
+	return s.statement().perhaps()
 }

@@ -180,6 +180,9 @@ func (g *generator) emit(s *session, step Step) {
 	if step.Kind == 0 {
 		step.Kind = g.kind
 	}
+	if step.Act != ActPrepare && oneShotVariable.MatchString(step.Text) {
+		step.Takes = append(step.Takes, "oneshot")
+	}
 	if g.options.EndByClose {
 		step.Ends = nil
 	}
@@ -202,9 +205,6 @@ func (g *generator) exec(s *session, text string, takes ...string) {
 	}
 	if strings.HasPrefix(text, "SET ") && (strings.Contains(text, `\`) || strings.Contains(text, "é") || strings.Contains(strings.ToLower(text), "sql_auto_is_null")) { // what that means depends on the sql_mode
 		takes = append(takes, heldWithoutEnd)
-	}
-	if oneShotVariable.MatchString(text) {
-		takes = append(takes, "oneshot")
 	}
 	g.emit(s, Step{Act: act, Text: g.decorate(text), Takes: takes})
 }
