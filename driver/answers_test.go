@@ -104,6 +104,33 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
+// TestAnswersOfAFailedPrepare: a prepared statement that a connection does not have yet is
+// prepared as it was first, in the state of then. If that fails, its error is not asked for in vain.
+func TestAnswersOfAFailedPrepare(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.raw("").must("CREATE TABLE ids (id INT AUTO_INCREMENT PRIMARY KEY, n INT)")
+		act := func(c *client, between func()) (failed error, answer string) {
+			st, err := c.conn.PrepareContext(c.Context(), "INSERT INTO ids (n) VALUES (?)")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer st.Close()
+			c.must("SET NAMES latin1", "SET SESSION TRANSACTION READ ONLY")
+			between()
+			_, failed = st.ExecContext(c.Context(), 1)
+			return failed, c.run("SHOW WARNINGS")
+		}
+		failed, want := act(w.raw(""), func() {})
+		if failed == nil {
+			t.Fatal("a write in a READ ONLY transaction is executed")
+		}
+		s := w.pinStage("")
+		if _, got := act(s.session(), s.pressure); got != ErrAnswerGone.Error() {
+			s.same("the error asked for", got, want)
+		}
+	})
+}
+
 // TestAnswersOfThePool: through *sql.DB with one session, and in a transaction.
 func TestAnswersOfThePool(t *testing.T) {
 	eachWorld(t, func(w *world) {

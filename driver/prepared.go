@@ -64,5 +64,6 @@ func (x *exchange) preparedOn(ctx context.Context, b *backend.Backend) (st *back
 		st, err = b.Prepared(ctx, x.text, x.state, x.args)
 		return err
 	})
+	x.silenced = err != nil && !x.stmt.conn.session.In(x.stmt.state)
 	return st, err
 }

@@ -380,6 +380,9 @@ func (s *Session) Under(ctx context.Context, state *State, f func() error) error
 	return err
 }
 
+// In reports whether the session is in that state.
+func (s *Session) In(state *State) bool { return state.equal(s.state) }
+
 // State returns what the session has set. The session must hold its lease.
 func (s *Session) State() *State { return s.state }
 
