@@ -43,8 +43,10 @@ type conn struct {
 type memory struct {
 	// assumed: a transaction may be open, the server has not said.
 	assumed bool
-	// blank: the last statement was only prepared, or could not be: it left no answers.
+	// blank: the last statement was only prepared, here or earlier: it left no answers.
 	blank bool
+	// silenced: it could not be prepared, and its error is not on the server any more.
+	silenced bool
 	// stale: and earlier indeed, so the server still has the warnings of its predecessor.
 	stale bool
 	// readsOnly: the program has asked for READ ONLY transactions, somehow.

@@ -26,7 +26,7 @@ type exchange struct {
 	stmt     *stmt  // nil if the program did not prepare it
 	only     bool   // to be prepared, not executed
 	kept     bool   // it was prepared already
-	silenced bool   // it could not be prepared, and what was sent then took its error away
+	silenced bool   // it could not be prepared, and its error is not on the server any more
 	again    bool   // may be executed a second time though its answer was lost
 	reads    bool   // without any effect: a reader may answer it
 	final    bool   // not executed again whatever it is: somebody has a part of its answer

@@ -143,7 +143,7 @@ func (c *conn) answerHeld(ctx context.Context, x *exchange) bool {
 // answers reports whether the session's backend has the FOUND_ROWS() and the warnings, if the
 // statement asks for them, of the session and not of another one's statement.
 func (c *conn) answers(x *exchange) bool {
-	return (c.session.Found() || !x.facts.AsksFoundRows()) && (c.session.Answered() || !x.facts.AsksWarnings())
+	return (c.session.Found() || !x.facts.AsksFoundRows()) && (c.session.Answered() && !c.silenced || !x.facts.AsksWarnings())
 }
 
 // boundBackend returns the backend that holds the session's transaction or pins,

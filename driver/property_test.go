@@ -37,6 +37,7 @@ func answerGone(err error) bool { return errors.Is(err, ErrAnswerGone) }
 func TestPropertySessions(t *testing.T) {
 	seeds, statements := propertyPlan(t)
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, _ string) {
+		t.Parallel() // they wait for cancels for most of the time
 		rig := propertyRig(t, s, 3)
 		ctx := t.Context()
 		next := make(chan uint64)
@@ -158,7 +159,7 @@ func propertyRig(t *testing.T, s *mysqld.Server, backends int) program.Rig {
 			// No program needs more backends than there are, so a wait is a bug, but for one for
 			// MariaDB's KILL, which takes 2 s now and then.
 			Open: func(p program.Program) (*sql.DB, error) {
-				cfg, err := ParseDSN(s.DSN(p.Database()) + fmt.Sprintf("?multiStatements=true&fpTopology=static&fpPoolSize=%d&fpBorrowTimeout=3s", backends))
+				cfg, err := ParseDSN(s.DSN(p.Database()) + fmt.Sprintf("?multiStatements=true&fpTopology=static&fpPoolSize=%d&fpBorrowTimeout=6s", backends))
 				if err != nil {
 					return nil, err
 				}

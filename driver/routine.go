@@ -36,7 +36,8 @@ const routinesTTL = 10 * time.Second
 // allRoutines returns nothing where no routine does any of that.
 const allRoutines = "SELECT LOWER(ROUTINE_NAME), LOWER(ROUTINE_DEFINITION) FROM information_schema.ROUTINES " +
 	"WHERE ROUTINE_SCHEMA NOT IN ('sys', 'mysql') AND EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN ('sys', 'mysql') AND (" +
-	"LOWER(ROUTINE_DEFINITION) LIKE '%get|_lock%' ESCAPE '|' OR LOWER(ROUTINE_DEFINITION) LIKE '%transaction%' OR LOWER(ROUTINE_DEFINITION) LIKE '%@@tx|_%' ESCAPE '|'))"
+	"LOWER(ROUTINE_DEFINITION) LIKE '%get|_lock%' ESCAPE '|' OR LOWER(ROUTINE_DEFINITION) LIKE '%transaction%' OR LOWER(ROUTINE_DEFINITION) LIKE '%@@tx|_%' ESCAPE '|')) " +
+	"LIMIT 18446744073709551615" // or the session's sql_select_limit is the limit
 
 // look asks the server, unless that was done a moment ago, and reports whether it did.
 func (r *routines) look(ctx context.Context, b *backend.Backend) (asked bool, err error) {
@@ -50,7 +51,8 @@ func (r *routines) look(ctx context.Context, b *backend.Backend) (asked bool, er
 		if !b.IsValid() {
 			return true, err
 		}
-		bodies = nil // the server does not tell: the statement goes on
+		r.looked.Store(before) // the server does not tell this session: the statement goes on
+		return true, nil
 	}
 	r.looked.Store(now)
 	named := make(map[string][]sqlscan.Effects)

@@ -96,7 +96,7 @@ func (c *conn) answered(x *exchange, err error) {
 		c.blank = c.blank || !c.session.Answered()
 		return
 	}
-	c.blank, c.stale, c.silent = x.only || x.silenced, x.only && x.kept, x.facts.LeavesCounts()
+	c.blank, c.stale, c.silent, c.silenced = x.only, x.only && x.kept, x.facts.LeavesCounts(), x.silenced
 	if err == nil && x.facts.Kind == sqlscan.Read {
 		c.session.SetFound()
 	}

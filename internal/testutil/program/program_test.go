@@ -106,4 +106,12 @@ func TestExcuse(t *testing.T) {
 			t.Errorf("case %d: %v", i, d)
 		}
 	}
+	p := Program{Steps: []Step{do(0), ask(0, AsksID), do(1), ask(0, AsksPrevious), ask(0, AsksPrevious)}}
+	want := Transcript{"ok", "7", "ok", "none", "none"}
+	if d := p.Compare(want, Transcript{"ok", gone, "ok", "error", "none"}); d != nil {
+		t.Errorf("after a question that was not executed: %v", d)
+	}
+	if d := p.Compare(want, Transcript{"ok", gone, "ok", "none", "error"}); d == nil {
+		t.Error("after one that was: no difference")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -62,7 +63,7 @@ func (t Target) Run(ctx context.Context, p Program, expected Transcript) (transc
 			delete(sessions, step.Session)
 		}
 		transcript = append(transcript, record)
-		if over || expected != nil && (i >= len(expected) || expected[i] != record && !p.mayDiffer(i, expected, record)) {
+		if over || expected != nil && (i >= len(expected) || expected[i] != record && !p.mayDiffer(i, expected, transcript)) {
 			return transcript, ctx.Err()
 		}
 	}
@@ -140,7 +141,9 @@ func (s *running) doStmt(ctx context.Context, step Step) string {
 		return t.result(st.ExecContext(ctx, step.Args...))
 	case ActStmtQuery:
 		rows, err := st.QueryContext(ctx, step.Args...)
-		return t.rows(rows, err, false)
+		// MariaDB sends the columns again only if it thinks that they have changed, and a change of
+		// character_set_results does not make it think so: what the wrapped driver says is out of date.
+		return strings.ReplaceAll(t.rows(rows, err, false), "VARBINARY|", "VARCHAR|")
 	default:
 		delete(s.stmts, step.Handle)
 		return t.outcome(st.Close())

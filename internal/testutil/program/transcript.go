@@ -52,15 +52,29 @@ func (p Program) Compare(want, got Transcript) *Difference {
 		switch {
 		case i >= len(got) || i >= len(want):
 			return &Difference{i, p.Steps[i], at(want, i), at(got, i)}
-		case want[i] != got[i] && !p.mayDiffer(i, want, got[i]):
+		case want[i] != got[i] && !p.mayDiffer(i, want, got):
 			return &Difference{i, p.Steps[i], want[i], got[i]}
 		}
 	}
 	return nil
 }
 
-func (p Program) mayDiffer(i int, want Transcript, got string) bool {
-	return got == gone && p.excused(i, want)
+func (p Program) mayDiffer(i int, want, got Transcript) bool {
+	return got[i] == gone && p.excused(i, want) || p.afterGone(i, got)
+}
+
+// afterGone reports whether step i asks for what the step before left, which was a question that
+// got no answer: so it was not executed, and left nothing.
+func (p Program) afterGone(i int, got Transcript) bool {
+	if p.Steps[i].Asks == AsksNothing {
+		return false
+	}
+	for j := i - 1; j >= 0; j-- {
+		if p.Steps[j].Session == p.Steps[i].Session {
+			return got[j] == gone
+		}
+	}
+	return false
 }
 
 func at(t Transcript, i int) string {
