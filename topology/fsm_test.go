@@ -314,7 +314,7 @@ func checkWriterEvents(t *testing.T, old, next *Snapshot, events []Event) {
 	var want []Event
 	before, now := old.Writer(), next.Writer()
 	switch {
-	case now != nil && now.ID != old.lastWriter:
+	case now != nil && (now.ID != old.lastWriter || now.lineage != nil && old.Lookup(now.ID).lineage == nil): // or another server at its address
 		want = []Event{{Kind: WriterChanged, Instance: now.ID}}
 	case now != nil && before == nil:
 		want = []Event{{Kind: WriterBack, Instance: now.ID}}

@@ -115,15 +115,15 @@ func (d *draft) replace(id string) {
 	d.stepDown(id)
 	in := d.instance(id)
 	in.Role, in.lineage, in.said, in.behind = Unknown, nil, Unknown, lateness{}
-	if s := d.edit(); s.lastWriter == id {
-		s.lastWriter = ""
-	}
 }
 
 // inherit takes over what an instance says of its place in the replication.
 func (d *draft) inherit(o observation) {
 	in := d.instance(o.report.ID)
 	heard, claimed := in.said != Unknown, d.current().claims(in)
+	if s := d.edit(); !heard && s.lastWriter == in.ID {
+		s.lastWriter = "" // it was replaced; until now nobody was to profit from that
+	}
 	in.lineage, in.said = o.report.Lineage, o.report.Role
 	in.lag(o.report, o.ticket)
 	switch {
