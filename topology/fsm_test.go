@@ -34,7 +34,7 @@ var update = flag.Bool("update", false, "write what step does into testdata/fsm,
 // the instance's own, "asked a" in place of instance a, "aside" for Monitor.Probe.
 //
 // In a replication (a line "replication a b c" in place of "static"), "from a" is a source,
-// "has a:1-9" the transactions, "lag 2s" the lag, "adrift" the loss of the source, "is x"
+// "from ?" one that the instance was not connected to since it was started, "has a:1-9" the transactions, "lag 2s" the lag, "adrift" the loss of the source, "is x"
 // another server than the one of that name.
 func TestStep(t *testing.T) {
 	files, err := filepath.Glob("testdata/fsm/*.txt")
@@ -212,7 +212,11 @@ func (p *player) option(o *observation, words []string) (int, error) {
 	case "asked":
 		o.id, o.addr = words[1], words[1]
 	case "from":
-		o.report.Lineage.Sources = append(o.report.Lineage.Sources, Server{UUID: words[1]})
+		source := Server{UUID: words[1]}
+		if words[1] == "?" {
+			source = Server{Addr: "elsewhere", Number: "0"}
+		}
+		o.report.Lineage.Sources = append(o.report.Lineage.Sources, source)
 	case "has":
 		o.report.Lineage.History = words[1]
 	case "is":

@@ -12,9 +12,10 @@ import (
 // Servers of asynchronous replication have no table that names the writer. What one
 // says of itself is whether it is read-only, whom it replicates from and which
 // transactions it has. One that is not read-only claims to be the writer, unless it
-// replicates from a member that does not replicate from it: then it is a replica
-// without read_only. An old source that comes back without having been demoted gives
-// the same answer as a promoted replica, so a claim alone makes nobody the writer:
+// replicates from a member that does not replicate from it, or from one that may be a
+// member: then it is a replica without read_only. An old source that comes back without
+// having been demoted gives the same answer as a promoted replica, so a claim alone makes
+// nobody the writer:
 //
 //   - Whoever was the writer and has lost that to another one is not believed again
 //     before it has been read-only or a replica, whatever becomes of the others.
@@ -34,7 +35,10 @@ import (
 // replica follows the wrong one, that one is believed. A process that starts
 // while the new writer and its replicas are all out of reach believes the old one. A
 // replica without read_only that was stopped, not promoted, is believed if the writer
-// dies. In a ring of two that both take writes there is no writer.
+// dies. In a ring of two that both take writes there is no writer. Nor is there one
+// for a process that starts while the writer replicates from elsewhere, or from the
+// other one of a ring, and a member is down, or the writer was never connected to that
+// source: it may be a replica of a member.
 
 // claims reports whether an instance's last answer was a claim to be the writer.
 func (s *Snapshot) claims(in *Instance) bool {
@@ -48,7 +52,7 @@ func (s *Snapshot) claims(in *Instance) bool {
 			return false
 		}
 	}
-	return true
+	return in.Role == Writer || !slices.ContainsFunc(in.lineage.Sources, s.obscure)
 }
 
 // elect makes the one the writer that is to be it.
@@ -171,18 +175,30 @@ func (s *Snapshot) overtaken(in *Instance) bool {
 	return false
 }
 
-// out reports whether a source is a member that does not answer, or may be one that
-// never did, of which no more than the address is known.
+// out reports whether a source is a member that does not answer, or may be one.
 func (s *Snapshot) out(source Server) bool {
-	silent := false
+	for i := range s.Instances {
+		if in := &s.Instances[i]; in.answersTo(source) {
+			return in.State != StateUp
+		}
+	}
+	return s.obscure(source) && slices.ContainsFunc(s.Instances, func(in Instance) bool { return in.State == StateDown })
+}
+
+// obscure reports whether a source is none of the members that we know and may be one all
+// the same: one that never answered, of which no more than the address is known; or any,
+// if the replica does not know itself who that is, as MariaDB does not between a restart
+// and its first connection.
+func (s *Snapshot) obscure(source Server) bool {
+	obscure := source.UUID == "" && (source.Number == "" || source.Number == "0")
 	for i := range s.Instances {
 		in := &s.Instances[i]
 		if in.answersTo(source) {
-			return in.State != StateUp
+			return false
 		}
-		silent = silent || in.lineage == nil
+		obscure = obscure || in.lineage == nil && in.State == StateDown
 	}
-	return silent
+	return obscure
 }
 
 // rivalled reports whether an instance has begun to claim what w has.
