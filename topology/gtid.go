@@ -13,8 +13,8 @@ type transactions map[string][]span
 type span struct{ first, last uint64 }
 
 // parseTransactions reads MySQL's gtid_executed (uuid:1-5:7,uuid:tag:1-3) or
-// MariaDB's gtid_binlog_state (domain-server-number, the last one of each server in
-// each domain). What is neither, or nothing, is not known.
+// MariaDB's gtid_binlog_state and gtid_slave_pos (domain-server-number, the last one of each
+// server in each domain, perhaps twice). What is neither, or nothing, is not known.
 func parseTransactions(s string) transactions {
 	t := make(transactions)
 	for part := range strings.SplitSeq(s, ",") {

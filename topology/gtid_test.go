@@ -19,6 +19,8 @@ func TestTransactions(t *testing.T) {
 		{"0-1-100,0-2-120", "0-1-100", true, false},
 		{"0-1-100,0-2-120", "0-1-103", false, false},
 		{"0-1-100,1-2-9", "1-2-9,0-1-100", true, true},
+		{"0-2-7,0-1-100,0-2-9", "0-2-9", true, false},
+		{",0-1-100", "0-1-100", true, true},
 		{"", "", false, false},
 		{"u:1-5", "", false, false},
 		{"nonsense", "nonsense", false, false},

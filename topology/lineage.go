@@ -33,7 +33,7 @@ type Lineage struct {
 	// nothing else is known to be wrong. Then its lag is not known to the server.
 	Adrift bool
 	// History is the set of transactions that it has, MySQL's gtid_executed or MariaDB's
-	// gtid_binlog_state; "" if not known.
+	// gtid_binlog_state and gtid_slave_pos; "" if not known.
 	History string
 }
 

@@ -35,8 +35,11 @@ const (
 	// super_read_only implies read_only.
 	replicationIdentity = "SELECT @@version, @@global.read_only, @@global.innodb_read_only, @@global.server_id, @@global.hostname, @@global.port " +
 		"/*!50701 , @@global.server_uuid */ /*M! , '' */"
+	// Transactions count only where all have GTIDs: MySQL keeps the set when they are turned
+	// off. What a MariaDB replica applied is in its binary log only with log_slave_updates.
 	replicationQuery = "SELECT @@version, @@global.read_only, @@global.innodb_read_only, @@global.server_id, @@global.hostname, @@global.port " +
-		"/*!50701 , @@global.server_uuid, @@global.gtid_executed */ /*M! , '', @@global.gtid_binlog_state */"
+		"/*!50701 , @@global.server_uuid, IF(@@global.gtid_mode LIKE 'ON%', @@global.gtid_executed, '') */ " +
+		"/*M! , '', CONCAT_WS(',', @@global.gtid_binlog_state, @@global.gtid_slave_pos) */"
 	replicaStatus  = "SHOW REPLICA STATUS"
 	slaveStatus    = "SHOW SLAVE STATUS"      // of MySQL before 8.0.22
 	allSlaveStatus = "SHOW ALL SLAVES STATUS" // of MariaDB, which has one for each source
