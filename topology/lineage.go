@@ -27,7 +27,8 @@ func (s Server) same(other Server) bool {
 // report it does not change.
 type Lineage struct {
 	Self Server
-	// Sources are those that it replicates from: that a thread of it is at work for.
+	// Sources are those that it replicates from: that a thread of it is at work for, or
+	// was until it failed.
 	Sources []Server
 	// Adrift says that it is not connected to a source, applies what it has, and that
 	// nothing else is known to be wrong. Then its lag is not known to the server.

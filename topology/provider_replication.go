@@ -134,13 +134,16 @@ func sourceQuery(row []cell) string {
 var modern = strings.NewReplacer("Master", "Source", "Slave", "Replica")
 
 // replicate takes the sources that the server is replicating from, and the largest lag
-// behind one of them.
+// behind one of them. One whose applier failed, and whose receiver gave up on a source that
+// is dead, has no thread at work either, but was not promoted: it is a replica until that
+// error is reset.
 func (r *Report) replicate(channels []map[string]cell) {
 	r.LagKnown = true
 	for _, c := range channels {
 		host, receives, applies := c["Source_Host"], c["Replica_IO_Running"].text, c["Replica_SQL_Running"].text
+		failed := c["Last_SQL_Errno"].known() && c["Last_SQL_Errno"].text != "0"
 		// MySQL's group replication has channels without a host.
-		if host.text == "" || receives == "No" && applies == "No" {
+		if host.text == "" || receives == "No" && applies == "No" && !failed {
 			continue
 		}
 		r.Lineage.Sources = append(r.Lineage.Sources, Server{

@@ -280,6 +280,8 @@ func TestReplicationProbe(t *testing.T) {
 		"source lost":    {mysql, replicaStatus, status(new, "10.0.0.1", int64(3306), "UU-1", int64(1), "Connecting", "Yes", nil), []Server{source}, 0, false, true},
 		"applier broken": {mysql, replicaStatus, status(new, "10.0.0.1", int64(3306), "UU-1", int64(1), "Yes", "No", nil), []Server{source}, 0, false, false},
 		"stopped":        {mysql, replicaStatus, status(new, "10.0.0.1", int64(3306), "UU-1", int64(1), "No", "No", nil), nil, 0, false, false},
+		"all broken":     {mysql, replicaStatus, status(new+" Last_SQL_Errno", "10.0.0.1", int64(3306), "UU-1", int64(1), "No", "No", nil, int64(1062)), []Server{source}, 0, false, false},
+		"all stopped":    {mysql, replicaStatus, status(new+" Last_SQL_Errno", "10.0.0.1", int64(3306), "UU-1", int64(1), "No", "No", nil, int64(0)), nil, 0, false, false},
 		"a group":        {mysql, replicaStatus, status(new, "", int64(0), "", int64(0), "Yes", "Yes", "0"), nil, 0, false, false},
 		"older":          {append([]driver.Value{"8.0.21-log"}, mysql[1:]...), slaveStatus, status(strings.TrimPrefix(old, "Connection_name "), "10.0.0.1", int64(3306), int64(1), "Yes", "Yes", "1"), []Server{{Number: "1", Addr: "10.0.0.1:3306"}}, time.Second, true, false},
 		"MariaDB":        {maria, allSlaveStatus, status(old, "x", "10.0.0.1", int64(3306), int64(1), "Yes", "Yes", int64(2)), []Server{{Number: "1", Addr: "10.0.0.1:3306"}}, 2 * time.Second, true, false},
