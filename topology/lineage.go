@@ -70,6 +70,20 @@ func (in *Instance) replicates(from *Instance) bool {
 	return in.lineage != nil && in.ID != from.ID && slices.ContainsFunc(in.lineage.Sources, from.answersTo)
 }
 
+// descends reports whether what an instance replicates comes from another one, directly or
+// through others.
+func (s *Snapshot) descends(in, from *Instance) bool {
+	line := []*Instance{in}
+	for i := 0; i < len(line); i++ {
+		for j := range s.Instances {
+			if source := &s.Instances[j]; line[i].replicates(source) && !slices.Contains(line, source) {
+				line = append(line, source)
+			}
+		}
+	}
+	return slices.Contains(line, from)
+}
+
 // twin returns another instance that is alive and is the same server as the one that
 // reports, nil if there is none.
 func (s *Snapshot) twin(r Report) *Instance {

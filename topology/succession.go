@@ -12,10 +12,10 @@ import (
 // Servers of asynchronous replication have no table that names the writer. What one
 // says of itself is whether it is read-only, whom it replicates from and which
 // transactions it has. One that is not read-only claims to be the writer, unless it
-// replicates from a member that does not replicate from it, or from one that may be a
-// member: then it is a replica without read_only. An old source that comes back without
-// having been demoted gives the same answer as a promoted replica, so a claim alone makes
-// nobody the writer:
+// replicates from a member that does not replicate from it, be it through others, or
+// from one that may be a member: then it is a replica without read_only. An old source
+// that comes back without having been demoted gives the same answer as a promoted
+// replica, so a claim alone makes nobody the writer:
 //
 //   - Whoever was the writer and has lost that to another one is not believed again
 //     before it has been read-only or a replica, whatever becomes of the others.
@@ -35,7 +35,7 @@ import (
 // replica follows the wrong one, that one is believed. A process that starts
 // while the new writer and its replicas are all out of reach believes the old one. A
 // replica without read_only that was stopped, not promoted, is believed if the writer
-// dies. In a ring of two that both take writes there is no writer. Nor is there one
+// dies. In a ring in which two take writes there is no writer. Nor is there one
 // for a process that starts while the writer replicates from elsewhere, or from the
 // other one of a ring, and a member is down, or the writer was never connected to that
 // source: it may be a replica of a member.
@@ -48,7 +48,7 @@ func (s *Snapshot) claims(in *Instance) bool {
 	for i := range s.Instances {
 		source := &s.Instances[i]
 		// The writer of a ring stays it when the other one stops replicating.
-		if in.replicates(source) && !source.replicates(in) && (in.Role != Writer || source.said == Writer) {
+		if in.replicates(source) && !s.descends(source, in) && (in.Role != Writer || source.said == Writer) {
 			return false
 		}
 	}
