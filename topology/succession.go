@@ -212,7 +212,7 @@ func (d *draft) rivalled(w *Instance) bool {
 // dispute says who takes writes and is not the writer, "" if nobody does; settled is
 // false while that may be about to change.
 func (s *Snapshot) dispute() (text string, settled bool) {
-	var names []string
+	var names, replicas []string
 	deposed := false
 	for i := range s.Instances {
 		in := &s.Instances[i]
@@ -221,10 +221,15 @@ func (s *Snapshot) dispute() (text string, settled bool) {
 		}
 		if in.pretends && in.State == StateUp {
 			names, deposed = append(names, in.ID), in.deposed
+		} else if in.said == Writer && in.State == StateUp {
+			replicas = append(replicas, in.ID)
 		}
 	}
 	who := strings.Join(names, " and ")
 	switch w := s.Writer(); {
+	case len(names) == 0 && len(replicas) > 0 && s.writer < 0 && s.lastWriter == "":
+		text = "not read-only, but a replica of a member, or of a server that may be one; not the writer before that has answered, " +
+			"or it replicates no more: " + strings.Join(replicas, " and ")
 	case len(names) == 0:
 	case w != nil:
 		text = fmt.Sprintf("not read-only, though %s is the writer, and not used until read-only once: %s", w.ID, who)
