@@ -101,7 +101,8 @@ func (s *Snapshot) twin(r Report) *Instance {
 
 // impostor reports whether what answered at an instance's address is not the instance,
 // which therefore is down: a server that is known under another address already, or
-// another one than before. The latter is a new instance from its next answer on.
+// another one than before. The latter is a new instance from its next answer on; the
+// former says nothing about the instance, which may be somewhere.
 func (d *draft) impostor(o observation) bool {
 	in := d.current().Lookup(o.report.ID)
 	if o.report.Lineage == nil {
@@ -109,17 +110,16 @@ func (d *draft) impostor(o observation) bool {
 	}
 	who := "another server than before"
 	twin := d.current().twin(o.report)
-	moved := in.lineage != nil && !in.lineage.Self.same(o.report.Lineage.Self)
 	switch {
 	case twin != nil:
 		who = twin.ID
-	case !moved:
+	case in.lineage == nil || in.lineage.Self.same(o.report.Lineage.Self):
 		return false
 	}
 	d.failure(observation{
 		kind: failed, id: in.ID, addr: o.addr, ticket: o.ticket, now: o.now, cause: fmt.Errorf("%w: %s", ErrIdentity, who),
 	})
-	if moved {
+	if twin == nil {
 		d.replace(in.ID)
 	}
 	return true
