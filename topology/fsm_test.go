@@ -35,7 +35,7 @@ var update = flag.Bool("update", false, "write what step does into testdata/fsm,
 //
 // In a replication (a line "replication a b c" in place of "static"), "from a" is a source,
 // "from ?" one that the instance was not connected to since it was started, "has a:1-9" the transactions, "lag 2s" the lag, "adrift" the loss of the source, "is x"
-// another server than the one of that name.
+// another server than the one of that name, "on host", before the others, one of MariaDB.
 func TestStep(t *testing.T) {
 	files, err := filepath.Glob("testdata/fsm/*.txt")
 	if err != nil {
@@ -215,10 +215,14 @@ func (p *player) option(o *observation, words []string) (int, error) {
 		source := Server{UUID: words[1]}
 		if words[1] == "?" {
 			source = Server{Addr: "elsewhere", Number: "0"}
+		} else if o.report.Lineage.Self.UUID == "" {
+			source = Server{Number: words[1]}
 		}
 		o.report.Lineage.Sources = append(o.report.Lineage.Sources, source)
 	case "has":
 		o.report.Lineage.History = words[1]
+	case "on":
+		o.report.Lineage.Self = Server{Number: o.report.ID, Addr: words[1]}
 	case "is":
 		o.report.Lineage.Self.UUID = words[1]
 	case "lag":

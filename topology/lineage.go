@@ -38,6 +38,15 @@ type Lineage struct {
 	History string
 }
 
+// renamed reports whether a server is the one that was at its address before, though the
+// host has another name, as a container has that was made anew. Of MariaDB no more is known
+// than its number, which another server may have been given, too: so it must have all
+// transactions of that one.
+func (l *Lineage) renamed(before *Lineage) bool {
+	return l.Self.UUID == "" && before.Self.UUID == "" && l.Self.Number == before.Self.Number &&
+		parseTransactions(l.History).covers(parseTransactions(before.History))
+}
+
 // history is what an instance had when it answered last.
 func (in *Instance) history() transactions {
 	if in.lineage == nil {
@@ -113,7 +122,7 @@ func (d *draft) impostor(o observation) bool {
 	switch {
 	case twin != nil:
 		who = twin.ID
-	case in.lineage == nil || in.lineage.Self.same(o.report.Lineage.Self):
+	case in.lineage == nil || in.lineage.Self.same(o.report.Lineage.Self) || o.report.Lineage.renamed(in.lineage):
 		return false
 	}
 	d.failure(observation{
