@@ -109,7 +109,7 @@ func TestAnswers(t *testing.T) {
 func TestAnswersOfAFailedPrepare(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		w.raw("").must("CREATE TABLE ids (id INT AUTO_INCREMENT PRIMARY KEY, n INT)")
-		act := func(c *client, between func()) (failed error, answer string) {
+		act := func(c *client, between func()) (answer string, failed error) {
 			st, err := c.conn.PrepareContext(c.Context(), "INSERT INTO ids (n) VALUES (?)")
 			if err != nil {
 				t.Fatal(err)
@@ -118,14 +118,14 @@ func TestAnswersOfAFailedPrepare(t *testing.T) {
 			c.must("SET NAMES latin1", "SET SESSION TRANSACTION READ ONLY")
 			between()
 			_, failed = st.ExecContext(c.Context(), 1)
-			return failed, c.run("SHOW WARNINGS")
+			return c.run("SHOW WARNINGS"), failed
 		}
-		failed, want := act(w.raw(""), func() {})
+		want, failed := act(w.raw(""), func() {})
 		if failed == nil {
 			t.Fatal("a write in a READ ONLY transaction is executed")
 		}
 		s := w.pinStage("")
-		if _, got := act(s.session(), s.pressure); got != ErrAnswerGone.Error() {
+		if got, _ := act(s.session(), s.pressure); got != ErrAnswerGone.Error() {
 			s.same("the error asked for", got, want)
 		}
 	})
