@@ -26,7 +26,6 @@ type world struct {
 	names    *strings.Replacer // what the servers call differently
 	state    string            // a query that tells of a session's whole state
 	clean    string            // its answer on a new connection
-	others   int               // transactions that other tests have left open on the server
 	marked   string            // its answer on one where marks were executed
 }
 
