@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,6 +86,74 @@ func TestGoodbyeCrosses(t *testing.T) {
 					say := func() { r.sim.Writer().Goodbye(1053, "Server shutdown in progress") }
 					armed.Store(&say)
 				})
+			})
+		})
+	}
+}
+
+// last is a connection whose server says goodbye right behind its answer to a statement.
+type last struct {
+	net.Conn
+	statement *atomic.Pointer[string] // to come, on any connection
+	sent      atomic.Bool
+}
+
+func (l *last) Write(p []byte) (int, error) {
+	if s := l.statement.Load(); s != nil && strings.Contains(string(p), *s) {
+		l.statement.Store(nil)
+		l.sent.Store(true)
+	}
+	return l.Conn.Write(p)
+}
+
+func (l *last) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if n > 0 && l.sent.Load() {
+		l.Conn.Close()
+		n += copy(p[n:], "\x1c\x00\x00\x00\xff\xbf\x0f#HY000disconnected: unused")
+	}
+	return n, err
+}
+
+// TestGoodbyeBehindAnAnswer: what a statement leaves behind that succeeded is known to be lost if
+// its connection ends with its answer, or goes along.
+func TestGoodbyeBehindAnAnswer(t *testing.T) {
+	for statement, check := range map[string]func(r *rig, conn *sql.Conn){
+		"SET @x": func(r *rig, conn *sql.Conn) {
+			r.must(r.exec(conn, "SET @x = LEFT('abc', 1)"))
+			r.wants(r.exec(conn, insert), failover.ErrSessionStateLost, failover.NotExecuted)
+		},
+		"SET sql_select_limit": func(r *rig, conn *sql.Conn) {
+			r.must(r.exec(conn, "SET sql_select_limit = 7"))
+			r.must(r.exec(conn, insert))
+			const set = "SET @`__failoverproxy_sql_select_limit` = @@session.sql_select_limit, @@session.sql_select_limit = 7"
+			if n := r.reached(set); n != 1 {
+				r.Errorf("the next connection was told %d times", n)
+			}
+		},
+		insert: func(r *rig, conn *sql.Conn) {
+			r.must(r.exec(conn, "BEGIN"))
+			r.must(r.exec(conn, insert))
+			r.wants(r.exec(conn, "COMMIT"), failover.ErrTransactionLost, failover.NotExecuted)
+		},
+	} {
+		t.Run(statement, func(t *testing.T) {
+			bubble(t, "", func(r *rig) {
+				var armed atomic.Pointer[string]
+				armed.Store(&statement)
+				cfg, err := ParseDSN("u:secret@tcp(" + r.sim.Endpoint() + ")/shop")
+				r.must(err)
+				c, err := NewConnector(cfg, WithLogger(slog.New(slog.DiscardHandler)), WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := r.sim.DialContext(ctx, network, addr)
+					return &last{Conn: conn, statement: &armed}, err
+				}))
+				r.must(err)
+				db := sql.OpenDB(c)
+				defer db.Close()
+				conn, err := db.Conn(r.Context())
+				r.must(err)
+				defer conn.Close()
+				check(r, conn)
 			})
 		})
 	}

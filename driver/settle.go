@@ -28,10 +28,8 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 		current = b.Ping(context.WithoutCancel(ctx)) == nil
 	}
 	stopped = b.End()
-	if !b.IsValid() {
-		if err == nil {
-			c.session.SetInTx(c.inTx || b.InTransaction()) // it ended as it should, before the connection did
-		}
+	dead := !b.IsValid()
+	if dead && err != nil {
 		c.lose(&exchange{facts: x.facts, in: c.session.Instance(), attempts: 1}, failover.NotExecuted, nil)
 		return stopped
 	}
@@ -57,12 +55,15 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 		c.consumed(x, err)
 	}
 	c.mode = modeOf(b) | c.cluster.charset
-	if err == nil && x.facts.Releases() {
+	switch {
+	case dead: // the statement ended as it should, and what it left behind went with the connection
+		c.lose(&exchange{facts: x.facts, in: c.session.Instance(), attempts: 1}, failover.NotExecuted, nil)
+	case err == nil && x.facts.Releases():
 		c.hungUp = true
 		c.session.Discard() // before anybody else is given what the server is about to close
-		return stopped
+	default:
+		c.session.Keep(ctx)
 	}
-	c.session.Keep(ctx)
 	return stopped
 }
 
