@@ -71,7 +71,8 @@ func (r *run) judgeRelays() {
 		case belongs(relay.SQL) && !inTx[relay.Conn]:
 			r.violation("outside of its transaction, on %s: %s %v", relay.Instance, relay.SQL, relay.Args)
 		}
-		if unique(relay.SQL) {
+		refused := relay.Answered && relay.Err == 1290 // in the READ ONLY transaction that a BEGIN is on a reader
+		if unique(relay.SQL) && !refused {
 			key := fmt.Sprint(relay.SQL, relay.Args)
 			writes[key] = append(writes[key], relay)
 		}
