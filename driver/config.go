@@ -75,7 +75,7 @@ type Config struct {
 
 	// MaxReplicaLag is how far a reader may be behind, as reported last, and still get
 	// reads. Default 1s; 0 accepts only readers that report no lag at all. One whose lag
-	// is not known gets none.
+	// is not known, or was not reported for three times ProbeInterval (3s at least), gets none.
 	MaxReplicaLag time.Duration
 
 	// ReadYourWrites is how long after a session's write its reads stay away from

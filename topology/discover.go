@@ -13,12 +13,13 @@ import (
 type discovery struct {
 	seed   string
 	ticket uint64
+	began  time.Time
 	link   *link
 	choice choice
 }
 
 func (d discovery) observation() observation {
-	return observation{kind: answered, addr: d.seed, ticket: d.ticket, report: d.choice.report}
+	return observation{kind: answered, addr: d.seed, ticket: d.ticket, at: d.began, report: d.choice.report}
 }
 
 // stagger is the head start that a seed has over the next one in the DSN.
@@ -98,7 +99,7 @@ func (m *Monitor) askSeed(ctx context.Context, index int, seed string, answers c
 func (m *Monitor) interview(ctx context.Context, seed string) (discovery, error) {
 	ctx, cancel := context.WithTimeout(ctx, discoverTimeouts*m.cfg.Timeout)
 	defer cancel()
-	d := discovery{seed: seed, ticket: m.tickets.Add(1)}
+	d := discovery{seed: seed, ticket: m.tickets.Add(1), began: time.Now()}
 	var err error
 	if d.link, err = m.dial(ctx, seed); err != nil {
 		if ctx.Err() == nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // observation is something that was heard about the cluster.
@@ -19,6 +20,9 @@ type observation struct {
 	report Report // answer
 	aside  bool   // answer: taken note of, but ends no doubt
 	drain  bool   // directed: to be drained, or no longer
+
+	at  time.Time // answer: when it was asked for
+	old time.Time // lags that were seen until then are old
 }
 
 type observationKind uint8
@@ -28,6 +32,7 @@ const (
 	failed                           // a probe was not answered
 	suspected                        // a statement met a fault
 	directed                         // an operator wants it
+	aged                             // nothing, but time has passed
 )
 
 // step makes the next snapshot from the last one and an observation. It is pure:
@@ -44,8 +49,10 @@ func step(s *Snapshot, o observation) (*Snapshot, []Event) {
 		d.suspicion(o)
 	case directed:
 		d.direct(o.id, o.drain)
+	case aged:
 	}
 	if o.kind != suspected {
+		d.age(o.old)
 		d.elect(o.now)
 	}
 	return d.finish()

@@ -115,7 +115,9 @@ func playRandom(t *testing.T, s *source) (writers, changes int) {
 
 // observation makes one up.
 func (s *source) observation(snapshot *Snapshot, ticket uint64, clock int64) observation {
-	o := observation{kind: observationKind(s.n(3)), id: s.id(), now: ticket}
+	o := observation{kind: []observationKind{answered, failed, suspected, aged}[s.n(4)], id: s.id(), now: ticket}
+	o.at = time.Unix(clock, 0)
+	o.old = o.at.Add(-15 * time.Second)
 	o.ticket = ticket - min(ticket-1, uint64(s.n(6))) // some began long ago
 	if s.n(8) == 0 {
 		o.addr = "around"

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -36,6 +37,9 @@ var update = flag.Bool("update", false, "write what step does into testdata/fsm,
 // In a replication (a line "replication a b c" in place of "static"), "from a" is a source,
 // "from ?" one that the instance was not connected to since it was started, "has a:1-9" the transactions, "lag 2s" the lag, "adrift" the loss of the source, "is x"
 // another server than the one of that name, "on host", before the others, one of MariaDB.
+//
+// In a scenario with a line "lags" the readers' lags (~) follow the snapshot. "later 2s" lets
+// time pass, with polls every 5 s.
 func TestStep(t *testing.T) {
 	files, err := filepath.Glob("testdata/fsm/*.txt")
 	if err != nil {
@@ -70,6 +74,8 @@ type player struct {
 	snapshot  *Snapshot
 	ticket    uint64
 	began     map[string]uint64
+	clock     time.Time
+	lags      bool // to be shown
 	out       []string
 
 	where, step string // of the observation last made
@@ -78,18 +84,28 @@ type player struct {
 
 func (p *player) play(t *testing.T, where, line string) {
 	word, rest, _ := strings.Cut(line, " ")
-	if word != "=" && word != "!" {
+	if word != "=" && word != "!" && word != "~" {
 		p.check(t)
 		p.out = append(p.out, line)
 	}
 	switch word {
 	case "":
-	case "=", "!":
+	case "=", "!", "~":
 		p.want = append(p.want, line)
 	case "#":
 		p.scenarios++
 		p.snapshot, p.ticket, p.began = first("test", nil), 0, make(map[string]uint64)
-		p.step = ""
+		p.step, p.lags, p.clock = "", false, time.Unix(1e6, 0)
+	case "lags":
+		p.lags = true
+	case "later":
+		d, err := time.ParseDuration(rest)
+		if err != nil {
+			t.Fatalf("%s: %v", where, err)
+		}
+		p.clock = p.clock.Add(d)
+		p.ticket++
+		p.observe(t, where, line, observation{kind: aged, now: p.ticket})
 	case "static":
 		var members []Member
 		for i, id := range strings.Fields(rest) {
@@ -114,6 +130,7 @@ func (p *player) play(t *testing.T, where, line string) {
 func (p *player) observe(t *testing.T, where, line string, o observation) {
 	before := deepCopy(p.snapshot)
 	old := p.snapshot
+	o.old = p.clock.Add(-(&Config{Interval: 5 * time.Second}).lagLife())
 	next, events := step(old, o)
 	if !slices.Equal(before.Instances, old.Instances) || before.Epoch != old.Epoch || before.Version != old.Version {
 		t.Errorf("%s: step changed the snapshot that it was given", where)
@@ -121,6 +138,9 @@ func (p *player) observe(t *testing.T, where, line string, o observation) {
 	checkInvariants(t, old, next, events)
 	p.snapshot, p.where, p.step = next, where, line
 	p.got = []string{"= " + next.String()}
+	if p.lags {
+		p.got = append(p.got, "~ "+shownLags(next))
+	}
 	if len(events) > 0 {
 		texts := make([]string, len(events))
 		for i, e := range events {
@@ -128,6 +148,21 @@ func (p *player) observe(t *testing.T, where, line string, o observation) {
 		}
 		p.got = append(p.got, "! "+strings.Join(texts, "; "))
 	}
+}
+
+// shownLags are the lags of the readers.
+func shownLags(s *Snapshot) string {
+	var lags []string
+	for _, in := range s.Instances {
+		switch {
+		case in.Role != Reader:
+		case in.LagKnown:
+			lags = append(lags, in.ID+" "+in.Lag.String())
+		default:
+			lags = append(lags, in.ID+" unknown")
+		}
+	}
+	return cmp.Or(strings.Join(lags, ", "), "no readers")
 }
 
 // check compares what was expected of the last observation with what came.
@@ -149,7 +184,7 @@ var reasonNames = map[string]Reason{
 // parse reads an observation.
 func (p *player) parse(kind string, words []string) (observation, error) {
 	p.ticket++
-	o := observation{ticket: p.ticket, epoch: p.snapshot.Epoch}
+	o := observation{ticket: p.ticket, epoch: p.snapshot.Epoch, at: p.clock}
 	id := words[0]
 	words = words[1:]
 	o.addr = id

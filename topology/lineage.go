@@ -149,7 +149,7 @@ func (d *draft) inherit(o observation) {
 		s.lastWriter = "" // it was replaced; until now nobody was to profit from that
 	}
 	in.lineage, in.said = o.report.Lineage, o.report.Role
-	in.lag(o.report, o.ticket)
+	in.lag(o)
 	switch {
 	case !d.current().claims(in):
 		d.stepDown(in.ID)
@@ -163,18 +163,20 @@ func (d *draft) inherit(o observation) {
 type lateness struct {
 	lag    time.Duration
 	known  bool
-	adrift uint64 // ticket of the first answer since which it has no source; 0 = it has
+	seen   time.Time // when it was asked last
+	adrift uint64    // ticket of the first answer since which it has no source; 0 = it has
 }
 
 // lag takes over how far an instance is behind. One that has lost its source may not be
 // further behind than it was.
-func (in *Instance) lag(r Report, ticket uint64) {
-	switch {
+func (in *Instance) lag(o observation) {
+	switch r := o.report; {
 	case !r.Lineage.Adrift:
 		in.behind = lateness{lag: r.Lag, known: r.LagKnown}
 	case in.behind.adrift == 0:
-		in.behind.adrift = ticket
+		in.behind.adrift = o.ticket
 	}
+	in.behind.seen = o.at
 }
 
 // current reports whether an instance is as far behind as it said last. Without a source
@@ -213,9 +215,12 @@ func (d *draft) trust() {
 			in = d.instance(in.ID)
 			in.behind.known = false
 		}
-		if in.Lag != now.lag || in.LagKnown != now.known {
+		if in.Lag != now.lag || in.LagKnown != now.known || now.known && !in.LagSeen.Equal(now.seen) {
 			in = d.instance(in.ID)
 			in.Lag, in.LagKnown = now.lag, now.known
+			if now.known {
+				in.LagSeen = now.seen
+			}
 		}
 	}
 }

@@ -349,7 +349,7 @@ func (m *Monitor) observe(o observation) {
 }
 
 func (m *Monitor) publishLocked(s *Snapshot, o observation, before ...Event) {
-	o.now = m.tickets.Add(1)
+	o.now, o.old = m.tickets.Add(1), time.Now().Add(-m.cfg.lagLife())
 	next, events := step(s, o)
 	if next == s {
 		return

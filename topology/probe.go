@@ -51,11 +51,12 @@ func (l *link) cut() {
 
 // attempt is a probe: a question to whoever is at an address, and what came of it.
 type attempt struct {
-	id     string // of the instance that should be there; "" = a seed, whoever it is
-	addr   string // where a fresh connection is to go
-	link   *link  // to be used if there is one; afterwards the one to be used next
-	asked  string // address of the connection that was asked over last
-	ticket uint64 // drawn when the last question began
+	id     string    // of the instance that should be there; "" = a seed, whoever it is
+	addr   string    // where a fresh connection is to go
+	link   *link     // to be used if there is one; afterwards the one to be used next
+	asked  string    // address of the connection that was asked over last
+	ticket uint64    // drawn when the last question began
+	began  time.Time // when the last question did
 	took   time.Duration
 	report Report
 	err    error
@@ -78,8 +79,8 @@ func (a *attempt) ask(ctx context.Context, m *Monitor) {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel()
 	a.ticket = m.tickets.Add(1)
-	began := time.Now()
-	defer func() { a.took = time.Since(began) }()
+	a.began = time.Now()
+	defer func() { a.took = time.Since(a.began) }()
 	if a.asked = a.addr; a.link == nil {
 		if a.link, a.err = m.dial(ctx, a.addr); a.err != nil {
 			return
@@ -94,7 +95,7 @@ func (a *attempt) ask(ctx context.Context, m *Monitor) {
 }
 
 func (a *attempt) observation() observation {
-	o := observation{kind: answered, id: a.id, addr: a.asked, ticket: a.ticket, report: a.report}
+	o := observation{kind: answered, id: a.id, addr: a.asked, ticket: a.ticket, at: a.began, report: a.report}
 	if a.err != nil {
 		o.kind, o.cause = failed, a.err
 	}

@@ -14,9 +14,9 @@ import (
 //
 // While all is well the writer is polled, over the monitor's one connection. It does
 // not know how far its replicas are behind, and not whether one was promoted
-// behind its back, so at each poll one of them is asked, too, in turn, over a connection
-// that is closed after it: one login in each interval, and at no time more than one
-// connection beside the writer's. In a failover all are asked, all the time.
+// behind its back, so at each poll half of them are asked, too, in turn, each over a
+// connection that is closed after it: of two replicas one, so that there is at no time more
+// than one connection beside the writer's. In a failover all are asked, all the time.
 //
 // Servers tell their lag in whole seconds, rounded down, and only that of what they have
 // received. The lag of one that lost its source is not known to itself; see lineage.go.

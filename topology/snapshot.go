@@ -64,9 +64,13 @@ type Instance struct {
 	Addr  string
 	Role  Role
 	State State
-	// Lag is how far a reader is behind, as it was reported last; only if LagKnown.
+	// Lag is how far a reader is behind, as it was reported last; only if LagKnown. What
+	// nobody has reported anew for three polls (of Config.Interval, 3 s at least) is not
+	// known any more.
 	Lag      time.Duration
 	LagKnown bool
+	// LagSeen is when it was reported last, by the clock of this process; zero = never.
+	LagSeen time.Time
 	// CPU is its load in percent as reported last; 0 if not known.
 	CPU float64
 	// ReadOnly is whether it called itself read-only last; false before it was asked.
@@ -84,7 +88,7 @@ type Instance struct {
 	heard   uint64    // ticket of the newest probe that it answered anywhere
 	doubt   uint64    // ticket of the newest suspicion; only a later probe ends it
 	reasons reasonSet // met since it became a suspect
-	updated time.Time // the status table's time of its newest row
+	row     Member    // its newest row in a status table
 
 	// What its claims to be the writer are weighed by: see claim.go.
 	term      uint64    // which reign it holds or held last; 0 = none that it has not ended itself

@@ -26,7 +26,7 @@ func (d *draft) adopt(o observation) {
 	})
 	for _, m := range o.report.Members {
 		d.list(m)
-		d.measure(m, true)
+		d.measure(o, m, true)
 	}
 }
 
@@ -43,7 +43,7 @@ func (d *draft) hear(o observation) {
 		}
 	}
 	for _, m := range o.report.Members {
-		d.measure(m, false)
+		d.measure(o, m, false)
 	}
 	d.follow(o)
 	d.name(o)
@@ -107,16 +107,17 @@ func (d *draft) list(m Member) {
 }
 
 // measure takes over lag and load, unless there is newer knowledge.
-func (d *draft) measure(m Member, always bool) {
+func (d *draft) measure(o observation, m Member, always bool) {
 	in := d.current().Lookup(m.ID)
-	if in == nil || !always && m.Updated.Before(in.updated) {
+	if in == nil || !always && m.Updated.Before(in.row.Updated) {
 		return
 	}
-	if in.Lag == m.Lag && in.LagKnown == m.LagKnown && in.CPU == m.CPU && in.updated.Equal(m.Updated) {
-		return
+	seen := in.seen(o, m)
+	if seen.Equal(in.LagSeen) && m.sameRow(in.row) {
+		return // what it says was known, and may have got old since
 	}
 	in = d.instance(m.ID)
-	in.Lag, in.LagKnown, in.CPU, in.updated = m.Lag, m.LagKnown, m.CPU, m.Updated
+	in.Lag, in.LagKnown, in.CPU, in.row, in.LagSeen = m.Lag, m.LagKnown, m.CPU, m, seen
 }
 
 // name notes the time at which the table named an instance the writer. What an

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -15,6 +16,7 @@ type watcher struct {
 	slots   map[place]*slot
 	results chan result
 	timer   *time.Timer // of the next round
+	aging   *time.Timer // of the first lag that gets too old
 	fast    bool
 	warned  bool // of rows that cannot be an instance's
 	lacking bool // warned of what the provider may not ask
@@ -61,6 +63,7 @@ type result struct {
 func (m *Monitor) watch(d discovery) {
 	w := &watcher{
 		Monitor: m, slots: make(map[place]*slot), results: make(chan result), timer: time.NewTimer(jittered(m.cfg.Interval)),
+		aging: time.NewTimer(m.cfg.lagLife()),
 	}
 	defer w.close()
 	w.heed(d.choice.report)
@@ -77,6 +80,8 @@ func (m *Monitor) watch(d discovery) {
 			w.take(r)
 		case <-w.timer.C:
 			w.round()
+		case <-w.aging.C:
+			w.observe(observation{kind: aged})
 		}
 	}
 }
@@ -98,6 +103,9 @@ func unsettled(s *Snapshot) bool {
 // plan changes between slow and fast, and has new doubts looked into at once.
 func (w *watcher) plan() {
 	s := w.Snapshot()
+	if oldest := s.oldestLag(); !oldest.IsZero() {
+		w.aging.Reset(time.Until(oldest.Add(w.cfg.lagLife())))
+	}
 	switch fast := unsettled(s); {
 	case fast && !w.fast:
 		w.fast = true
@@ -131,7 +139,7 @@ func (w *watcher) round() {
 	for i := range s.Instances {
 		in := &s.Instances[i]
 		lost = lost && in.State == StateDown
-		if w.due(s, in) || in == turn {
+		if w.due(s, in) || slices.Contains(turn, in) {
 			w.askInstance(in)
 		}
 	}
@@ -168,24 +176,28 @@ func (w *watcher) due(s *Snapshot, in *Instance) bool {
 	return w.fast || in.Role == Writer
 }
 
-// turn is the reader whose turn it is to be asked in quiet times, where the writer does
-// not know of the others: the one that was not asked for the longest time.
-func (w *watcher) turn(s *Snapshot) (next *Instance) {
+// turn are the readers whose turn it is to be asked in quiet times, where the writer does
+// not know of the others: the half that was not asked for the longest time, so that each is
+// asked at every second poll at least, and its lag does not get too old.
+func (w *watcher) turn(s *Snapshot) (next []*Instance) {
 	if w.fast || s.Provider != replicationName {
 		return nil
 	}
-	var last time.Time
+	readers := 0
 	for i := range s.Instances {
 		in := &s.Instances[i]
-		slot := w.slot(place{id: in.ID})
-		if in.Role != Reader || in.State != StateUp || slot.cancel != nil || time.Now().Before(slot.after) {
+		if in.Role != Reader || in.State != StateUp {
 			continue
 		}
-		if next == nil || slot.last.Before(last) {
-			next, last = in, slot.last
+		readers++
+		if slot := w.slot(place{id: in.ID}); slot.cancel == nil && !time.Now().Before(slot.after) {
+			next = append(next, in)
 		}
 	}
-	return next
+	slices.SortStableFunc(next, func(a, b *Instance) int {
+		return w.slot(place{id: a.ID}).last.Compare(w.slot(place{id: b.ID}).last)
+	})
+	return next[:min(len(next), (readers+1)/2)]
 }
 
 // askSeeds asks the program's own addresses: perhaps the cluster is not where it was.
@@ -370,6 +382,7 @@ func (w *watcher) forget(s *Snapshot) {
 
 func (w *watcher) close() {
 	w.timer.Stop()
+	w.aging.Stop()
 	for _, slot := range w.slots {
 		slot.link.close()
 	}
