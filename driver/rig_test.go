@@ -43,6 +43,12 @@ func bubble(t *testing.T, params string, test func(r *rig)) {
 
 func bubbleWith(t *testing.T, params string, opts []Option, test func(r *rig)) {
 	t.Helper()
+	bubbleOver(t, aurorasim.Config{}, params, opts, test)
+}
+
+// bubbleOver is bubbleWith over a cluster that is not as the others.
+func bubbleOver(t *testing.T, cluster aurorasim.Config, params string, opts []Option, test func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		script := fakemysql.NewScript()
 		numbers := func(n ...int64) fakemysql.Result {
@@ -61,7 +67,8 @@ func bubbleWith(t *testing.T, params string, opts []Option, test func(r *rig)) {
 		script.On(selectRows, numbers(1, 2, 3))
 		server := fakemysql.New(fakemysql.Config{Users: map[string]string{"u": "secret"}, Handler: script})
 		defer server.Close()
-		sim, err := aurorasim.Start(t.Context(), aurorasim.Config{Upstream: aurorasim.FakeServer(server), Network: aurorasim.Memory})
+		cluster.Upstream, cluster.Network = aurorasim.FakeServer(server), aurorasim.Memory
+		sim, err := aurorasim.Start(t.Context(), cluster)
 		if err != nil {
 			t.Fatal(err)
 		}

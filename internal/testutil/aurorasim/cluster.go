@@ -15,7 +15,7 @@ import (
 type Cluster struct {
 	cfg       Config
 	instances atomic.Pointer[[]*Instance] // replaced, never changed in place
-	authority *authority                  // nil without TLS
+	authority atomic.Pointer[authority]   // nil without TLS
 	journal   journal
 	dns       dns
 	script    chan struct{} // holds one token: one failover at a time
@@ -60,10 +60,11 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 	c.instances.Store(new([]*Instance))
 	if cfg.TLS {
-		var err error
-		if c.authority, err = newAuthority(); err != nil {
+		a, err := newAuthority()
+		if err != nil {
 			return nil, err
 		}
+		c.authority.Store(a)
 	}
 	if err := c.found(cfg.IDs); err != nil {
 		return nil, errors.Join(err, c.Close())

@@ -100,7 +100,8 @@ func (c *conn) authenticate(g wire.Greeting) error {
 	offered := g
 	offered.Capabilities &= followed
 	offered.Extended = 0
-	if c.inst.tls != nil {
+	offer := c.inst.tls.Load()
+	if offer != nil {
 		offered.Capabilities |= wire.ClientSSL
 	}
 	if err := c.toClient(0, offered.Append(nil)); err != nil {
@@ -110,9 +111,9 @@ func (c *conn) authenticate(g wire.Greeting) error {
 	if err != nil {
 		return err
 	}
-	secure := c.inst.tls != nil && wire.IsSSLRequest(payload)
+	secure := offer != nil && wire.IsSSLRequest(payload)
 	if secure {
-		if payload, seq, err = c.startTLS(); err != nil {
+		if payload, seq, err = c.startTLS(offer); err != nil {
 			return err
 		}
 	} else if c.inst.cluster.cfg.RequireTLS {
@@ -143,8 +144,8 @@ func (c *conn) authenticate(g wire.Greeting) error {
 }
 
 // startTLS answers the client's TLS request and reads what comes first under TLS.
-func (c *conn) startTLS() (payload []byte, seq byte, err error) {
-	server := tls.Server(readAheadConn{c.socket, c.in}, c.inst.tls)
+func (c *conn) startTLS(offer *tls.Config) (payload []byte, seq byte, err error) {
+	server := tls.Server(readAheadConn{c.socket, c.in}, offer)
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	if err := server.HandshakeContext(ctx); err != nil {

@@ -18,7 +18,7 @@ type Instance struct {
 
 	cluster *Cluster
 	ip      net.IP
-	tls     *tls.Config // nil = no TLS offered
+	tls     atomic.Pointer[tls.Config] // nil = no TLS offered
 	reach   endpoint
 	turn    chan struct{} // holds one token; whoever has it may call reach.set
 	counts  counters

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 )
 
@@ -50,9 +49,7 @@ func (c *Cluster) make(id string) (*Instance, error) {
 	}
 	i := newInstance(c, id, n)
 	if c.cfg.TLS {
-		names := []string{i.host(), c.clusterHost("cluster-"), c.clusterHost("cluster-ro-"), "localhost"}
-		var err error
-		if i.tls, err = c.authority.issue(names, i.ip, net.IPv4(127, 0, 0, 1)); err != nil {
+		if err := i.certify(); err != nil {
 			return nil, err
 		}
 	}

@@ -30,6 +30,11 @@ type Options struct {
 	// ServerID is the server's id in replication. 0 means the port's number.
 	ServerID int
 
+	// Certificate and Key, both PEM, are what the server shows to clients that want TLS.
+	// MySQL makes its own where they are empty, which no client can verify; MariaDB has no
+	// TLS then.
+	Certificate, Key []byte
+
 	// Args are appended to the server's command line, where the last one wins.
 	Args []string
 }
@@ -49,6 +54,11 @@ func WithPerformanceSchema() Option { return func(o *Options) { o.PerformanceSch
 // WithMaxConnections sets the server's max_connections.
 func WithMaxConnections(n int) Option { return func(o *Options) { o.MaxConnections = n } }
 
+// WithTLS sets the server's certificate and its key, both PEM.
+func WithTLS(certificate, key []byte) Option {
+	return func(o *Options) { o.Certificate, o.Key = certificate, key }
+}
+
 // WithArgs appends to the server's command line, where the last one wins.
 func WithArgs(args ...string) Option {
 	return func(o *Options) { o.Args = append(o.Args, args...) }
@@ -67,6 +77,8 @@ const (
 	dataName   = "data"
 	socketName = "s.sock"
 	logName    = "server.log"
+	certName   = "certificate.pem"
+	keyName    = "key.pem"
 )
 
 // maxSocketPath is less than what sockaddr_un holds (108 bytes on Linux, 104 elsewhere).
@@ -109,7 +121,23 @@ func (s *Server) command() []string {
 	if s.Flavor == FlavorMySQL {
 		args = append(args, "--mysqlx=OFF", "--secure-file-priv=NULL")
 	}
+	if len(o.Certificate) > 0 {
+		args = append(args, "--ssl-cert="+filepath.Join(inside, certName), "--ssl-key="+filepath.Join(inside, keyName))
+	}
 	return append(args, o.Args...)
+}
+
+// certify writes what the server's certificate is read from.
+func (s *Server) certify() error {
+	for name, text := range map[string][]byte{certName: s.options.Certificate, keyName: s.options.Key} {
+		if len(text) == 0 {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, name), text, 0o600); err != nil {
+			return fmt.Errorf("mysqld: %w", err)
+		}
+	}
+	return nil
 }
 
 // basics are the arguments that filling a data directory and running a server on it

@@ -56,6 +56,9 @@ func Start(ctx context.Context, f Flavor, o Options) (*Server, error) {
 	s := newServer(i, space.dir, o)
 	s.space = space
 	if err = i.populate(ctx, s.dir); err == nil {
+		err = s.certify()
+	}
+	if err == nil {
 		err = s.start(ctx)
 	}
 	if err != nil {
