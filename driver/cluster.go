@@ -49,12 +49,9 @@ const (
 // newCluster makes a cluster of a normalized configuration; it starts nothing.
 func newCluster(cfg *Config, o options) (*cluster, error) {
 	cl := &cluster{
-		cfg: cfg, log: o.logger, hooks: o.hooks,
+		cfg: cfg, log: o.log(), hooks: o.hooks,
 		gate:  failover.NewGate(cfg.GateSize),
 		facts: sqlscan.NewCache(scanCacheEntries, scanCacheText),
-	}
-	if cl.log == nil {
-		cl.log = slog.New(lateDefault{})
 	}
 	if cfg.multibyte() {
 		cl.charset = sqlscan.Multibyte
@@ -62,6 +59,9 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	dial := backend.Config{
 		MySQL: cfg.MySQL, Seeds: cfg.Hosts, Dial: o.dial, Timeout: cfg.MySQL.Timeout,
 		Statements: cfg.PreparedCache, Logger: driverLog{cl.log},
+	}
+	if o.authority != nil {
+		dial.Roots = o.authority.roots
 	}
 	cl.canceler = newCanceler(cl.connectToKill)
 	if cfg.CancelQuery {

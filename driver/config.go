@@ -202,9 +202,14 @@ type Config struct {
 	// is within this of the nearest one's. 0 (default) is off. Not supported yet.
 	ReaderLatencyWindow time.Duration
 
-	// TLSCA is a PEM file against which every connection is verified, chain and
-	// host name. "" (default) leaves TLS to MySQL.TLS and MySQL.TLSConfig. Not
-	// supported yet.
+	// TLSCA is a PEM file with the certificates of those who may sign the servers'
+	// certificates, such as the global bundle of RDS. Every connection has TLS then, and
+	// verifies the chain against this file, whatever MySQL.TLS has for authorities, and
+	// the instance's host name. NewConnector reads the file, and each new connection reads
+	// it again when it has changed. While it is broken what it had before stays in force,
+	// which is logged once. It does not go with settings that verify less: tls=false,
+	// skip-verify and preferred, allowFallbackToPlaintext; nor with sockets, which have no
+	// host name. "" (default) leaves TLS to MySQL.TLS and MySQL.TLSConfig.
 	TLSCA string
 
 	// FleetMax is the share of the server's max_connections, as a percentage, for

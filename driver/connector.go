@@ -38,6 +38,9 @@ func NewConnector(cfg *Config, opts ...Option) (*Connector, error) {
 	if err := cfg.normalize(); err != nil {
 		return nil, err
 	}
+	if err := o.readAuthority(cfg); err != nil {
+		return nil, err
+	}
 	cl, err := newCluster(cfg, o)
 	if err != nil {
 		return nil, err

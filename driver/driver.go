@@ -43,7 +43,11 @@ func (Driver) OpenConnector(dsn string) (driver.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return shared.open(cfg.FormatDSN(), cfg)
+	var o options
+	if err := o.readAuthority(cfg); err != nil {
+		return nil, err
+	}
+	return shared.open(cfg.FormatDSN(), cfg, o)
 }
 
 // registry holds the clusters that connectors of equal DSNs share.
@@ -59,12 +63,12 @@ type entry struct {
 
 var shared = registry{clusters: make(map[string]*entry)}
 
-func (r *registry) open(key string, cfg *Config) (*Connector, error) {
+func (r *registry) open(key string, cfg *Config, o options) (*Connector, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.clusters[key]
 	if e == nil {
-		cl, err := newCluster(cfg, options{})
+		cl, err := newCluster(cfg, o)
 		if err != nil {
 			return nil, err
 		}

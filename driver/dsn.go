@@ -238,6 +238,9 @@ func (c *Config) normalizeAll() error {
 	if err := resolveTLS(m); err != nil {
 		return err
 	}
+	if err := c.checkTLSCA(); err != nil {
+		return err
+	}
 	if err := checkTheirs(m, hosts[0]); err != nil {
 		return err
 	}
@@ -305,6 +308,30 @@ func resolveTLS(m *mysql.Config) error {
 		}
 	}
 	return nil
+}
+
+// checkTLSCA refuses what would have fpTLSCA verify nothing. Whether the file can be used
+// is seen when a connector is made: a DSN can be parsed where there is no such file.
+func (c *Config) checkTLSCA() error {
+	m := c.MySQL
+	e := &dsnError{key: "fpTLSCA", given: c.TLSCA}
+	switch {
+	case c.TLSCA == "":
+		return nil
+	case m.Net == "unix":
+		e.problem = "it verifies host names, and a socket has none: leave it out"
+	case m.TLSConfig == "false":
+		e.problem = "it asks for TLS, and tls=false for none: leave one of them out"
+	case m.TLS != nil && m.TLS.InsecureSkipVerify && m.TLSConfig == "":
+		e.problem = "it verifies every server's certificate, and MySQL.TLS has InsecureSkipVerify: leave one of them out"
+	case m.TLS != nil && m.TLS.InsecureSkipVerify:
+		e.problem, e.detail = "it verifies every server's certificate, and the value of tls says not to: leave one of them out", "tls="+m.TLSConfig
+	case m.AllowFallbackToPlaintext:
+		e.problem = "it asks for TLS, and allowFallbackToPlaintext=true for none where the server has none: leave one of them out"
+	default:
+		return nil
+	}
+	return e
 }
 
 // FormatDSN returns the DSN that [ParseDSN] makes an equal Config of, the

@@ -43,16 +43,16 @@ func FuzzDSNRoundTrip(f *testing.F) {
 // FuzzConfigRoundTrip is the other way round: whatever normalize accepts of a
 // Config that a program filled in comes back from its DSN.
 func FuzzConfigRoundTrip(f *testing.F) {
-	f.Add("user", "secret", "a,b:2", "app", "?.example", "static", "sql_mode", "'ANSI'", int64(5e9), 10, uint8(50), true)
-	f.Add("a@b", "p@/ss?w:rd&", "[::1]:1", "a/b?c%d@", "", "", "time_zone", "a&b=c+d %", int64(0), 1, uint8(101), false)
-	f.Fuzz(func(t *testing.T, user, password, hosts, database, pattern, topology, param, value string, d int64, n int, percent uint8, flag bool) {
+	f.Add("user", "secret", "a,b:2", "app", "?.example", "static", "sql_mode", "'ANSI'", "/etc/ssl/ca.pem", int64(5e9), 10, uint8(50), true)
+	f.Add("a@b", "p@/ss?w:rd&", "[::1]:1", "a/b?c%d@", "", "", "time_zone", "a&b=c+d %", "", int64(0), 1, uint8(101), false)
+	f.Fuzz(func(t *testing.T, user, password, hosts, database, pattern, topology, param, value, ca string, d int64, n int, percent uint8, flag bool) {
 		if strings.Contains(user, ":") || strings.ContainsAny(param, "=&/") || strings.ContainsAny(hosts, "@") {
 			t.Skip("no DSN can say that")
 		}
 		c := NewConfig()
 		c.MySQL.User, c.MySQL.Passwd, c.MySQL.DBName = user, password, database
 		c.Hosts = strings.Split(hosts, ",")
-		c.InstanceHost, c.Topology = pattern, topology
+		c.InstanceHost, c.Topology, c.TLSCA = pattern, topology, ca
 		c.PoolSize, c.PoolMaxIdle = Size(n), Percent(int(percent))
 		c.BorrowTimeout, c.StallTimeout, c.ProbeInterval = time.Duration(d), time.Duration(d), time.Duration(d)
 		c.GateSize, c.RetryReads = n, flag

@@ -57,7 +57,7 @@ var keys = []key{
 	newKey("fpTxReplayMaxBytes", byteCount(), 1<<20, func(c *Config) *int64 { return &c.TxReplayMaxBytes }).notYet(),
 	newKey("fpCommitOutcome", tableName(), "", func(c *Config) *string { return &c.CommitOutcome }).notYet(),
 	newKey("fpCancelQuery", onOff(), true, func(c *Config) *bool { return &c.CancelQuery }),
-	newKey("fpTLSCA", text(), "", func(c *Config) *string { return &c.TLSCA }).notYet(),
+	newKey("fpTLSCA", text(), "", func(c *Config) *string { return &c.TLSCA }),
 }
 
 // maxConnections is the largest value of MySQL's max_connections.

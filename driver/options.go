@@ -21,6 +21,24 @@ type options struct {
 	meter  metric.MeterProvider
 	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 	hooks  Hooks
+
+	authority *authority // of fpTLSCA; nil without
+}
+
+// log is the logger, which is never nil.
+func (o *options) log() *slog.Logger {
+	if o.logger == nil {
+		return slog.New(lateDefault{})
+	}
+	return o.logger
+}
+
+// readAuthority reads what a normalized configuration needs of files.
+func (o *options) readAuthority(cfg *Config) (err error) {
+	if cfg.TLSCA != "" {
+		o.authority, err = newAuthority(cfg.TLSCA, o.log())
+	}
+	return withhold(err, cfg.MySQL.Passwd, false)
 }
 
 // Hooks are called when something happened; any of them may be nil. They are

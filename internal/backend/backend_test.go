@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -227,24 +226,6 @@ func TestWrapKeepsWhatTheConnectionCan(t *testing.T) {
 }
 
 func isSyscallConn(c net.Conn) bool { _, ok := c.(syscall.Conn); return ok }
-
-func TestServerName(t *testing.T) {
-	for _, test := range []struct {
-		own, addr, want string
-	}{
-		{"", "i-1.example.com:3306", "i-1.example.com"},
-		{"db.internal", "seed.example.com:3306", "db.internal"},
-		{"db.internal", "i-1.example.com:3306", "i-1.example.com"},
-	} {
-		my := mysql.NewConfig()
-		my.TLS = &tls.Config{ServerName: test.own}
-		d := NewDialer(Config{MySQL: my, Seeds: []string{"seed.example.com:3306"}})
-		got := d.tlsFor(test.addr)
-		if got.ServerName != test.want || got.InsecureSkipVerify || my.TLS.ServerName != test.own {
-			t.Errorf("%s with %q: %q", test.addr, test.own, got.ServerName)
-		}
-	}
-}
 
 func TestCheckNamedValue(t *testing.T) {
 	_, d := serve(t, nil)

@@ -2,7 +2,7 @@ package backend
 
 import (
 	"context"
-	"crypto/tls"
+	"crypto/x509"
 	"database/sql/driver"
 	"fmt"
 	"net"
@@ -20,6 +20,10 @@ type Config struct {
 	// Seeds are the addresses of the DSN: for them a TLS ServerName that the
 	// program chose itself is kept, for discovered instances it becomes their host.
 	Seeds []string
+	// Roots, if set, returns the authorities of whom one must have signed the certificate
+	// of every server: there is no connection without TLS then, whatever MySQL says of
+	// authorities. It is called for each connection and may return others each time.
+	Roots func() *x509.CertPool
 	// Dial opens network connections; nil uses the wrapped driver's ways: its own
 	// DialFunc, a network of mysql.RegisterDialContext, or net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -42,7 +46,8 @@ const DefaultTimeout = 10 * time.Second
 // Dialer makes backends. It is safe for concurrent use.
 type Dialer struct {
 	cfg     Config
-	tracked bool                 // the network connection can be wrapped
+	tracked bool // the network connection can be wrapped
+	plain   plaintext
 	sample  atomic.Pointer[conn] // a connection made once, for CheckNamedValue
 }
 
@@ -83,7 +88,7 @@ func (d *Dialer) Connect(ctx context.Context, addr string) (_ *Backend, err erro
 
 	cfg := d.cfg.MySQL.Clone()
 	cfg.Addr = addr
-	cfg.TLS = d.tlsFor(addr)
+	d.protect(cfg, addr)
 	if d.cfg.Logger != nil {
 		cfg.Logger = d.cfg.Logger
 	}
@@ -109,7 +114,7 @@ func (d *Dialer) Connect(ctx context.Context, addr string) (_ *Backend, err erro
 			// Unlike a connection that was lost, for which the wrapped driver takes it.
 			return nil, fmt.Errorf("failoverproxy: cannot connect to %s: what answers there is no MySQL server", addr)
 		}
-		return nil, err
+		return nil, d.downgraded(err, addr)
 	}
 	inner, ok := made.(conn)
 	if !ok {
@@ -134,22 +139,4 @@ func (d *Dialer) CheckNamedValue(nv *driver.NamedValue) error {
 		return (*sample).CheckNamedValue(nv)
 	}
 	return driver.ErrSkip
-}
-
-// tlsFor returns the TLS configuration for addr, nil for none. Verification is
-// whatever the configuration says; the name to verify is the instance's own.
-func (d *Dialer) tlsFor(addr string) *tls.Config {
-	base := d.cfg.MySQL.TLS
-	if base == nil {
-		return nil
-	}
-	c := base.Clone()
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return c // a socket path
-	}
-	if c.ServerName == "" || !slices.Contains(d.cfg.Seeds, addr) {
-		c.ServerName = host
-	}
-	return c
 }
