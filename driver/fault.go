@@ -108,7 +108,10 @@ func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if v.Class == failover.ClassStatement && !errors.Is(err, topology.ErrIdentity) {
+	// A reader is not needed: who finds one that cannot be trusted has the monitor see to
+	// it, and goes elsewhere. A writer may have connections from better days.
+	shunned := x.in.Role == readerRole && failover.Untrusted(err)
+	if v.Class == failover.ClassStatement && !errors.Is(err, topology.ErrIdentity) && !shunned {
 		return c.gaveUp(x, err) // credentials, an unknown database: waiting does not help
 	}
 	c.startClock(x)

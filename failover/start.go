@@ -70,6 +70,13 @@ func Local(err error) bool {
 	return exhausted(err)
 }
 
+// Untrusted reports whether a server could not show that it is the one that was meant: it
+// has no TLS, or no certificate for its name by somebody who is trusted.
+func Untrusted(err error) bool {
+	_, refused := errors.AsType[*tls.CertificateVerificationError](err)
+	return refused || errors.Is(err, mysql.ErrNoTLS)
+}
+
 // untrusted reports whether two sides could not agree on TLS.
 func untrusted(err error) bool {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {

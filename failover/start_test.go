@@ -62,6 +62,20 @@ func TestTransient(t *testing.T) {
 	}
 }
 
+func TestUntrusted(t *testing.T) {
+	for err, want := range map[error]bool{
+		fmt.Errorf("a offers no TLS: %w", mysql.ErrNoTLS):                         true,
+		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}:      true,
+		&net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}: false, // it does not trust us
+		error(&mysql.MySQLError{Number: 1045}):                                    false,
+		mysql.ErrInvalidConn:                                                      false,
+	} {
+		if Untrusted(err) != want {
+			t.Errorf("%v: %t", err, Untrusted(err))
+		}
+	}
+}
+
 func TestLocal(t *testing.T) {
 	for err, want := range map[error]bool{
 		&net.OpError{Op: "dial", Err: &net.DNSError{IsTimeout: true}}:                      true,
