@@ -74,9 +74,11 @@ func normalizeHost(network, host string) (normal, problem string) {
 		return "", "it has a character that no host name has"
 	}
 	if strings.Contains(name, ":") {
-		if addr, err := netip.ParseAddr(name); err != nil || !addr.Is6() {
+		addr, err := netip.ParseAddr(name)
+		if err != nil || !addr.Is6() {
 			return "", "it is neither host:port nor an IPv6 address, which is written [::1]:3306"
 		}
+		name = addr.String() // one of its many forms, so that one server is one host
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {

@@ -67,35 +67,6 @@ func newAurora(cfg Config) (*aurora, error) {
 	return &aurora{pattern: pattern, port: port, explain: cfg.Explain}, nil
 }
 
-// instanceHost derives the pattern of instances' host names from an endpoint of AWS:
-// the cluster's, its readers', a custom one or an instance's,
-//
-//	NAME.[cluster-|cluster-ro-|cluster-custom-]ID.REGION.rds.amazonaws.com
-//	NAME.[cluster-|cluster-ro-|cluster-custom-]ID.rds.REGION.amazonaws.com.cn (or REGION.rds)
-//
-// "" if host has none of these forms: a proxy's or a global database's endpoint, a
-// name of one's own.
-func instanceHost(host string) string {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	labels := strings.Split(host, ".")
-	switch {
-	case len(labels) == 6 && labels[3] == "rds" && strings.HasSuffix(host, ".amazonaws.com"):
-	case len(labels) == 7 && (labels[2] == "rds" || labels[3] == "rds") && strings.HasSuffix(host, ".amazonaws.com.cn"):
-	default:
-		return ""
-	}
-	if slices.Contains(labels, "") || strings.HasPrefix(labels[1], "proxy-") || strings.HasPrefix(labels[1], "global-") {
-		return ""
-	}
-	for _, prefix := range []string{"cluster-ro-", "cluster-custom-", "cluster-"} {
-		if id, found := strings.CutPrefix(labels[1], prefix); found {
-			labels[1] = id
-			break
-		}
-	}
-	return "?." + strings.Join(labels[1:], ".")
-}
-
 func (*aurora) Name() string      { return auroraName }
 func (*aurora) Members() []Member { return nil }
 

@@ -11,38 +11,6 @@ import (
 	"time"
 )
 
-func TestInstanceHost(t *testing.T) {
-	const us, cn, cnOld = "abc123.us-east-1.rds.amazonaws.com", "abc123.rds.cn-north-1.amazonaws.com.cn", "abc123.cn-north-1.rds.amazonaws.com.cn"
-	for host, want := range map[string]string{
-		"prod.cluster-" + us:                             "?." + us,
-		"prod.cluster-ro-" + us:                          "?." + us,
-		"mine.cluster-custom-" + us:                      "?." + us,
-		"instance-1." + us:                               "?." + us,
-		"Prod.Cluster-" + us + ".":                       "?." + us,
-		"prod.cluster-" + cn:                             "?." + cn,
-		"prod.cluster-ro-" + cn:                          "?." + cn,
-		"instance-1." + cn:                               "?." + cn,
-		"prod.cluster-" + cnOld:                          "?." + cnOld,
-		"mine.cluster-custom-" + cn:                      "?." + cn,
-		"prod.cluster-x.us-gov-west-1.rds.amazonaws.com": "?.x.us-gov-west-1.rds.amazonaws.com",
-		"p.proxy-" + us:                                  "",
-		"g.global-abc.global.rds.amazonaws.com":          "",
-		"db.example.com":                                 "",
-		"127.0.0.1":                                      "",
-		"::1":                                            "",
-		"":                                               "",
-		"rds.amazonaws.com":                              "",
-		"a..us-east-1.rds.amazonaws.com":                 "",
-		us:                                               "",
-		"prod.cluster-" + us + ".evil.example":           "",
-		"ec2-1-2-3-4.compute-1.amazonaws.com":            "",
-	} {
-		if got := instanceHost(host); got != want {
-			t.Errorf("instanceHost(%q) = %q, want %q", host, got, want)
-		}
-	}
-}
-
 func TestAuroraAddresses(t *testing.T) {
 	for _, tc := range []struct {
 		host  string
