@@ -239,6 +239,18 @@ func TestPool(t *testing.T) {
 				r.Errorf("%d at a time", n)
 			}
 		}},
+		"what is not needed any more ages out while the others work": {Config{Size: 3, MaxIdle: Fixed(3), IdleTimeout: time.Minute}, func(r *rig) {
+			for _, s := range []*Session{r.borrow(), r.borrow(), r.borrow()} {
+				s.Release(r.Context())
+			}
+			for range 76 { // the last look within a quarter of the time
+				time.Sleep(time.Second)
+				r.borrow().Release(r.Context())
+			}
+			if n := r.stats().Open; n != 1 {
+				r.Errorf("%d are left", n)
+			}
+		}},
 		"idle backends are closed, and old ones": {Config{Size: 2, MaxIdle: Fixed(2), IdleTimeout: time.Minute, MaxLifetime: 10 * time.Minute}, func(r *rig) {
 			busy := r.borrow()
 			r.borrow().Release(r.Context())
