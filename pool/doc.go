@@ -20,6 +20,10 @@
 // LAST_INSERT_ID() is): whoever takes a backend over asks for that on behalf of the
 // session that had it.
 //
+// Where several instances could do the same, [Pool.Choose] takes one of them: [Balance] is the
+// rule, [Candidate] what it looks at. [Instance.Answered] and [Instance.Failed] tell it how well an
+// instance does.
+//
 // When an instance leaves its role, it is retired ([Pool.Apply]): nobody gets a
 // backend of it any more, idle ones are closed, and if the server is dead those in
 // use are cut, so that the statements waiting on them fail and can move on. A

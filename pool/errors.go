@@ -71,7 +71,7 @@ const longestShown = 3
 // explainLocked makes the error of a session that waited in vain.
 func (in *Instance) explainLocked() error {
 	e := &BorrowTimeoutError{
-		Instance: in.ID, Waited: in.pool.cfg.BorrowTimeout, Size: in.size, Waiting: in.waiters.n,
+		Instance: in.ID, Waited: in.pool.cfg.BorrowTimeout, Size: in.size, Waiting: in.waiters.len(),
 		InTx: in.inTx, Pinned: len(in.pinned), Reasons: in.pool.pins.snapshot().String(), Dialing: int(in.dialing.Load()), Ending: in.ending,
 	}
 	now := time.Now().UnixNano()

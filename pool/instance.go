@@ -33,8 +33,10 @@ type Instance struct {
 	connects chan struct{} // semaphore of Config.ConnectConcurrency
 	retired  atomic.Bool
 	doubt    atomic.Pointer[doubt] // never nil
-	draining atomic.Bool           // retired because the pool closes or somebody drains it: what has begun may finish
-	ended    context.Context       //nolint:containedctx // done when retired; ends dials
+	health   *health
+	limit    atomic.Int64    // size, for those who do not have the lock
+	draining atomic.Bool     // retired because the pool closes or somebody drains it: what has begun may finish
+	ended    context.Context //nolint:containedctx // done when retired; ends dials
 	end      context.CancelFunc
 
 	dialing                                          atomic.Int64
@@ -61,7 +63,9 @@ type Instance struct {
 	quietSince time.Time // of use only if it owes one
 	nextSweep  time.Time
 	nextWarm   time.Time
+	nextGauge  time.Time
 	warming    atomic.Bool
+	gauging    atomic.Bool
 }
 
 // grant is what a waiter gets: a slot, perhaps with a connection, an error, or the call to
@@ -72,9 +76,9 @@ type grant struct {
 	again bool
 }
 
-func newInstance(p *Pool, epoch uint64, m Member) *Instance {
+func newInstance(p *Pool, epoch uint64, m Member, h *health) *Instance {
 	in := &Instance{
-		Member: m, pool: p, epoch: epoch, size: p.cfg.Size,
+		Member: m, pool: p, epoch: epoch, size: p.cfg.Size, health: h,
 		connects: make(chan struct{}, p.cfg.ConnectConcurrency),
 		open:     make(map[*connection]struct{}),
 		pinned:   make(map[*Session]struct{}),
@@ -84,6 +88,7 @@ func newInstance(p *Pool, epoch uint64, m Member) *Instance {
 		in.size, most = 1, math.MaxInt32
 	}
 	in.free = in.size
+	in.limit.Store(int64(in.size))
 	in.ended, in.end = context.WithCancel(context.Background())
 	in.doubt.Store(newDoubt(in.ended))
 	// MaxSize ≥ 1 is the only thing that NewPool can complain about.
@@ -173,6 +178,7 @@ func (in *Instance) fix(ctx context.Context, b *backend.Backend) error {
 	}
 	more := max(n, 1) - in.size
 	in.sized, in.size = true, max(n, 1)
+	in.limit.Store(int64(in.size))
 	for range more {
 		in.freeSlotLocked()
 	}
@@ -251,7 +257,7 @@ func (in *Instance) idleLocked() int {
 
 // maxIdle is how many connections may be idle: those of sessions at rest count.
 func (in *Instance) maxIdle() int {
-	return in.pool.cfg.MaxIdle.of(in.size) - in.resting.n
+	return in.pool.cfg.MaxIdle.of(in.size) - in.resting.len()
 }
 
 // doubt is a signal: its context ends when somebody doubts that the instance is well.

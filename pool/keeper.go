@@ -6,7 +6,7 @@ import (
 )
 
 // keep is the pool's one goroutine: it moves the coarse clock, listens for silent
-// instances and closes what was idle for too long.
+// instances, measures how far they are and closes what was idle for too long.
 func (p *Pool) keep() {
 	beat := p.beat()
 	tick := time.NewTicker(beat)
@@ -23,6 +23,7 @@ func (p *Pool) keep() {
 				watched = append(watched, in)
 				in.sweep(now)
 				in.warm(now)
+				in.gauge(now)
 			}
 			for _, in := range watched {
 				if in.silent(last, now, beat) {
@@ -130,7 +131,7 @@ func (in *Instance) sweep(now time.Time) {
 }
 
 // readyLocked counts the connections that are there for anybody.
-func (in *Instance) readyLocked() int { return in.idleLocked() + in.resting.n }
+func (in *Instance) readyLocked() int { return in.idleLocked() + in.resting.len() }
 
 // disturb closes the connections of sessions at rest that are not to be kept.
 func (in *Instance) disturb(unwanted func(*Session) bool) {

@@ -1,11 +1,13 @@
 package pool
 
+import "sync/atomic"
+
 // sessionList lists sessions of an instance in one situation, the first of them in front.
 // Intrusive, because it is on statements' path and must not allocate; a session is in one
 // list at most. The zero value is an empty list.
 type sessionList struct {
 	first, last *Session
-	n           int
+	n           atomic.Int64 // read without the lock, too
 }
 
 // push puts a session at the end.
@@ -17,7 +19,7 @@ func (l *sessionList) push(s *Session) {
 		l.first = s
 	}
 	l.last = s
-	l.n++
+	l.n.Add(1)
 }
 
 func (l *sessionList) remove(s *Session) {
@@ -32,5 +34,7 @@ func (l *sessionList) remove(s *Session) {
 		l.last = s.before
 	}
 	s.list, s.before, s.after = nil, nil, nil
-	l.n--
+	l.n.Add(-1)
 }
+
+func (l *sessionList) len() int { return int(l.n.Load()) }

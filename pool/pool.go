@@ -19,6 +19,8 @@ type Member struct {
 	Down bool   // known dead: what is in use is cut
 	// Draining: nothing new is to go to it, what has begun may finish.
 	Draining bool
+	// Weight is its share of what others could do as well, see [Balance].
+	Weight int
 }
 
 // Config says how a [Pool] behaves. All fields are read once, by [New].
@@ -53,6 +55,10 @@ type Config struct {
 	// Silent is called from the pool's own goroutine, without locks, for an instance
 	// of which no connection received a byte for StallTimeout while answers were due.
 	Silent func(id string)
+	// Balance is how [Pool.Choose] chooses.
+	Balance Balance
+	// GaugeInterval is how often the round trip to each instance is measured; 0 = never.
+	GaugeInterval time.Duration
 }
 
 // Share is a number that may depend on a whole; nil is 0.
@@ -78,9 +84,11 @@ type Pool struct {
 	pins      pinCounters                          // in force
 	pinned    pinCounters                          // since the start
 	normal    normals
+	turns     atomic.Uint64 // see Choose
 
-	apply   sync.Mutex  // serialises Apply and Close
-	leaving []*Instance // retired, with backends still out; guarded by apply
+	apply   sync.Mutex         // serialises Apply and Close
+	leaving []*Instance        // retired, with backends still out; guarded by apply
+	health  map[string]*health // of all members, by id; guarded by apply
 	started bool
 	closed  atomic.Bool
 	stop    chan struct{}
@@ -89,7 +97,7 @@ type Pool struct {
 
 // New makes a pool without instances; it starts nothing.
 func New(cfg Config) *Pool {
-	p := &Pool{cfg: cfg, stop: make(chan struct{})}
+	p := &Pool{cfg: cfg, stop: make(chan struct{}), health: make(map[string]*health)}
 	p.cfg.Size = max(cfg.Size, 1)
 	p.cfg.ConnectConcurrency = max(cfg.ConnectConcurrency, 1)
 	p.instances.Store(&map[string]*Instance{})
@@ -122,9 +130,12 @@ func (p *Pool) Apply(epoch uint64, members []Member) {
 			next[m.ID] = have
 			continue
 		}
-		next[m.ID] = newInstance(p, epoch, m)
+		next[m.ID] = newInstance(p, epoch, m, p.arrive(m.ID))
 	}
 	p.instances.Store(&next)
+	maps.DeleteFunc(p.health, func(id string, _ *health) bool {
+		return !slices.ContainsFunc(members, func(m Member) bool { return m.ID == id })
+	})
 	for id, have := range old {
 		if next[id] != have {
 			have.draining.Store(draining[id] == have.Role)
@@ -146,6 +157,17 @@ func (p *Pool) Apply(epoch uint64, members []Member) {
 		p.started = true
 		p.running.Go(p.keep)
 	}
+}
+
+// arrive is the health of an instance that has come, or come back.
+func (p *Pool) arrive(id string) *health {
+	h := p.health[id]
+	if h == nil {
+		h = &health{}
+		p.health[id] = h
+	}
+	h.arrive(time.Now().UnixNano())
+	return h
 }
 
 // Doubt notes whether an instance is in doubt: it is in use still, but see

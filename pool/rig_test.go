@@ -2,6 +2,8 @@ package pool
 
 import (
 	"context"
+	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,6 +23,7 @@ type rig struct {
 	silent  chan string
 	delay   time.Duration // of each connect
 	answer  time.Duration // of LAST_INSERT_ID()
+	far     sync.Map      // time.Duration of the way there and back, by address
 	dialing atomic.Int64
 	most    atomic.Int64 // connects at a time
 }
@@ -39,7 +42,7 @@ func bubble(t *testing.T, cfg Config, test func(r *rig)) {
 		defer r.server.Close()
 		my := mysql.NewConfig()
 		my.User, my.Passwd, my.Net = "u", "p", "tcp"
-		dialer := backend.NewDialer(backend.Config{MySQL: my, Dial: r.server.Dial, Logger: &mysql.NopLogger{}})
+		dialer := backend.NewDialer(backend.Config{MySQL: my, Dial: r.dial, Logger: &mysql.NopLogger{}})
 		cfg.Connect = func(ctx context.Context, m Member) (*backend.Backend, error) {
 			n := r.dialing.Add(1)
 			defer r.dialing.Add(-1)
@@ -66,6 +69,26 @@ func bubble(t *testing.T, cfg Config, test func(r *rig)) {
 			r.Errorf("%d connections are left", n)
 		}
 	})
+}
+
+// dial connects to an address that may be far away.
+func (r *rig) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := r.server.Dial(ctx, network, addr)
+	return &distant{conn, func() {
+		if d, ok := r.far.Load(addr); ok {
+			time.Sleep(d.(time.Duration))
+		}
+	}}, err
+}
+
+type distant struct {
+	net.Conn
+	travel func()
+}
+
+func (d *distant) Write(p []byte) (int, error) {
+	d.travel()
+	return d.Conn.Write(p)
 }
 
 func (r *rig) instance() *Instance { return r.Instance(writer.ID, writer.Role) }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 )
@@ -38,18 +39,31 @@ type InstanceStats struct {
 	Timeouts       uint64 // waits that ended with ErrBorrowTimeout
 	Dials          uint64 // connections begun
 	DialErrors     uint64 // of them, failed
+
+	// How a reader is chosen by, see Candidate. Latency and RoundTrip are 0 where nothing
+	// was measured: latencies of readers only, round trips with Config.GaugeInterval only.
+	Outstanding        int // leases out for statements and transactions, and sessions in line
+	Latency, RoundTrip time.Duration
+	Weight             float64   // less than Member.Weight in its Warmup, 0 while it is shunned
+	ShunnedUntil       time.Time // zero = it is not
 }
 
 func (in *Instance) stats() InstanceStats {
+	c, now := in.Candidate(), time.Now().UnixNano()
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return InstanceStats{
+	s := InstanceStats{
 		ID: in.ID, Addr: in.Addr, Role: in.Role, Epoch: in.epoch,
-		Open: len(in.open), Size: in.size, InUse: in.size - in.free - in.resting.n, Kept: in.kept.n, Resting: in.resting.n, Pinned: len(in.pinned),
-		InTx: in.inTx, Waiting: in.waiters.n, Connecting: int(in.dialing.Load()),
+		Open: len(in.open), Size: in.size, InUse: in.size - in.free - in.resting.len(), Kept: in.kept.len(), Resting: in.resting.len(), Pinned: len(in.pinned),
+		InTx: in.inTx, Waiting: in.waiters.len(), Connecting: int(in.dialing.Load()),
 		Borrowed: in.borrowed.Load(), Reclaimed: in.reclaimed.Load(), Timeouts: in.timeouts.Load(),
 		Dials: in.dials.Load(), DialErrors: in.dialErrors.Load(),
+		Outstanding: c.Outstanding, Latency: c.Latency, RoundTrip: c.RoundTrip, Weight: float64(c.Weight) * c.warm(now),
 	}
+	if now < c.ShunnedUntil {
+		s.Weight, s.ShunnedUntil = 0, time.Unix(0, c.ShunnedUntil)
+	}
+	return s
 }
 
 // Pins counts by the reason for which sessions are pinned.
