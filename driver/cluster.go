@@ -35,6 +35,7 @@ type cluster struct {
 	canceler  *canceler
 	routines  routines
 	warned    atomic.Bool // that the cluster cannot be reached
+	weighed   atomic.Bool // fpReaderWeights was compared with the cluster
 
 	retried, outcomeUnknown, transactionLost, stateLost, interrupted atomic.Uint64
 }
@@ -96,6 +97,10 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 		Schema: cfg.MySQL.DBName, SessionMode: cfg.PoolMode == "session",
 		IdleTimeout: cfg.PoolIdleTimeout, MaxLifetime: cfg.PoolMaxLifetime, BorrowTimeout: cfg.BorrowTimeout,
 		ConnectConcurrency: cfg.ConnectConcurrency, StallTimeout: cfg.StallTimeout, Silent: cl.silent,
+		Balance: pool.Balance{Strategy: strategies[cfg.ReaderStrategy], Window: cfg.ReaderLatencyWindow},
+	}
+	if cfg.ReaderLatencyWindow > 0 {
+		pooling.GaugeInterval = cfg.ProbeInterval
 	}
 	if cfg.PoolSize.IsPercent() {
 		pooling.Size, pooling.Limit = 1, cl.poolLimit
@@ -114,7 +119,7 @@ func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topolog
 			continue // a dead one is told of, so that what it leaves behind is cut
 		}
 		members = append(members, pool.Member{
-			ID: in.ID, Addr: in.Addr, Role: in.Role.String(), Down: in.State == topology.StateDown, Draining: in.Drained,
+			ID: in.ID, Addr: in.Addr, Role: in.Role.String(), Down: in.State == topology.StateDown, Draining: in.Drained, Weight: cl.cfg.weight(in.ID),
 		})
 		reader = reader || cl.current(&in)
 	}
@@ -123,6 +128,7 @@ func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topolog
 		cl.pool.Doubt(in.ID, in.State == topology.StateSuspect)
 	}
 	cl.gate.Open(new.Version, new.Writer() != nil, reader)
+	cl.checkWeights(new)
 	cl.incidents.SnapshotChanged(old, new, events)
 	cl.telemetry.snapshotChanged(old, new, events)
 	if f := cl.hooks.SnapshotChanged; f != nil {

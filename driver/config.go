@@ -60,12 +60,19 @@ type Config struct {
 	// (default; "" means the same). Not supported yet: "reader", "auto".
 	Target string
 
-	// ReaderStrategy picks among readers: "leastLoaded" (default; "" means the
-	// same). Not supported yet: "roundRobin", "random", "weighted".
+	// ReaderStrategy picks among readers: "leastLoaded" (default; "" means the same)
+	// gives to the one with fewer leases out for its weight of two drawn by lot, faster ones more often,
+	// "weighted" by lot with chances by weight, "random" with even chances, "roundRobin"
+	// in turn. All of them pass over a reader that has no backend to spare while another one
+	// has, give one that is new or back less for its first 30s, a tenth at the beginning, and shun
+	// one that has failed three times in a row, for 1s at first and up to 1m if it goes on, unless
+	// no other is left.
 	ReaderStrategy string
 
-	// ReaderWeights gives readers shares by instance id; "*" is every other one,
-	// and weight 0 is none. nil (default) weighs all alike. Not supported yet.
+	// ReaderWeights gives readers shares by instance id, from 0 to 1000000, with "leastLoaded"
+	// and "weighted". "*" is every other one, those found later included; without it they
+	// have 1. A reader with weight 0 is used only if no other is left. nil (default) weighs all
+	// alike. An instance that there is not is warned of, once.
 	ReaderWeights map[string]int
 
 	// WriterIsReader says when reads meant for readers may go to the writer:
@@ -199,7 +206,10 @@ type Config struct {
 	PreparedCache int
 
 	// ReaderLatencyWindow lets reads go only to readers whose smoothed round trip
-	// is within this of the nearest one's. 0 (default) is off. Not supported yet.
+	// is within this of the nearest one's, unless none of these has a backend to spare
+	// while another one has. 0 (default) is off. Otherwise each instance is pinged every
+	// ProbeInterval, on an idle backend or a new one; one that was not reached yet is used only if
+	// no other was.
 	ReaderLatencyWindow time.Duration
 
 	// TLSCA is a PEM file with the certificates of those who may sign the servers'

@@ -232,7 +232,7 @@ func byteCount() form[int64] {
 	}
 }
 
-// weights accepts instance-2:3,*:1, with at least one share that is not 0. An id
+// weights accepts instance-2:3,*:1, unless that leaves a share to nobody. An id
 // may contain colons, as addresses do, but no comma.
 func weights() form[map[string]int] {
 	const most = 1_000_000
@@ -262,6 +262,9 @@ func weights() form[map[string]int] {
 		},
 		valid: func(m map[string]int) bool {
 			sum := 0
+			if _, ok := m["*"]; !ok {
+				sum = 1 // the others'
+			}
 			for id, n := range m {
 				if id == "" || strings.Contains(id, ",") || n < 0 || n > most {
 					return false

@@ -20,14 +20,14 @@ var keys = []key{
 	newKey("fpTarget", enum("writer", "reader", "auto"),
 		"writer", func(c *Config) *string { return &c.Target }).notYet(),
 	newKey("fpReaderStrategy", enum("leastLoaded", "roundRobin", "random", "weighted"),
-		"leastLoaded", func(c *Config) *string { return &c.ReaderStrategy }).notYet(),
-	newKey("fpReaderWeights", weights(), nil, func(c *Config) *map[string]int { return &c.ReaderWeights }).notYet(),
+		"leastLoaded", func(c *Config) *string { return &c.ReaderStrategy }),
+	newKey("fpReaderWeights", weights(), nil, func(c *Config) *map[string]int { return &c.ReaderWeights }),
 	newKey("fpWriterIsReader", enum("always", "never", "onlyIfNoReader"),
 		"onlyIfNoReader", func(c *Config) *string { return &c.WriterIsReader }).notYet(),
 	newKey("fpMaxReplicaLag", duration(0), time.Second, func(c *Config) *time.Duration { return &c.MaxReplicaLag }),
 	newKey("fpReadYourWrites", duration(0), 250*time.Millisecond, func(c *Config) *time.Duration { return &c.ReadYourWrites }),
 	newKey("fpReadFallback", onOff(), true, func(c *Config) *bool { return &c.ReadFallback }),
-	newKey("fpReaderLatencyWindow", duration(0), 0, func(c *Config) *time.Duration { return &c.ReaderLatencyWindow }).notYet(),
+	newKey("fpReaderLatencyWindow", duration(0), 0, func(c *Config) *time.Duration { return &c.ReaderLatencyWindow }),
 
 	newKey("fpPoolSize", size(1, maxConnections, 1), 25, func(c *Config) *Size { return &c.PoolSize }),
 	newKey("fpPoolMinIdle", size(0, maxConnections, 0), 0, func(c *Config) *Size { return &c.PoolMinIdle }),
@@ -179,6 +179,8 @@ func (c *Config) conflict() error {
 		return c.clash("fpPoolMaxIdle", "is over", "fpPoolSize", "a pool cannot keep more than it holds")
 	case pool(c.PoolMinIdle) > pool(c.PoolMaxIdle):
 		return c.clash("fpPoolMinIdle", "is over", "fpPoolMaxIdle", "a pool cannot keep both")
+	case (c.ReaderStrategy == "random" || c.ReaderStrategy == "roundRobin") && !c.evenhanded():
+		return c.clash("fpReaderWeights", "has no use with", "fpReaderStrategy", "it treats all readers alike but those of weight 0: want weighted or leastLoaded")
 	case c.InstanceHost != "" && (c.Topology == "static" || c.Topology == "replication"):
 		return c.clash("fpInstanceHost", "has no use with", "fpTopology", "this topology discovers no instances, the hosts are all there are")
 	}

@@ -68,7 +68,9 @@ func (c *conn) innerRows(ctx context.Context, x *exchange) (innerRows, error) {
 		if err != nil {
 			return nil, err
 		}
+		asked := x.timed()
 		r, err := x.queryOn(inner, b)
+		x.answered(ctx, asked, err)
 		if err == nil {
 			rows, ok := r.(innerRows)
 			if !ok {
@@ -118,7 +120,9 @@ func (c *conn) innerResult(ctx context.Context, x *exchange) (driver.Result, err
 		if err != nil {
 			return nil, err
 		}
+		asked := x.timed()
 		result, err := x.execOn(inner, b)
+		x.answered(ctx, asked, err)
 		if err == nil {
 			c.inserted(x, result)
 			if x.facts.Kind == sqlscan.Begin && x.facts.Statements == 1 && !c.inTx {

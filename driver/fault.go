@@ -35,6 +35,7 @@ func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err 
 		return ctx.Err()
 	}
 	c.suspect(v.Class)
+	c.cluster.blame(c.session.Instance(), v.Class)
 	c.startClock(x)
 	x.cause = err
 	if c.session.Bound() && !c.restart(x, v.Repeatable) {
@@ -122,10 +123,11 @@ func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 	switch {
 	case failover.Local(err):
 		c.cluster.monitor.Look()
-		v.Class = failover.ClassBusy // nothing will say when it passes
+		return c.next(ctx, x, failover.ClassBusy) // nothing will say when it passes
 	case v.Class != failover.ClassBusy:
 		c.cluster.monitor.Suspect(x.in.ID, x.in.Epoch(), topology.ReasonConnect)
 	}
+	c.cluster.blame(x.in, v.Class)
 	return c.next(ctx, x, v.Class)
 }
 
