@@ -12,16 +12,21 @@ import (
 // beginning is how the session's open transaction began, as long as it has answered no
 // statement: then nothing is lost with its connection, and it can begin again elsewhere.
 type beginning struct {
-	fresh bool // it is known, and nothing was answered
-	again bool // the connection is gone: the next one is to begin with it
-	text  string
-	opts  driver.TxOptions // of the driver.Tx, if one is open
+	fresh    bool // it is known, and nothing was answered
+	again    bool // the connection is gone: the next one is to begin with it
+	onReader bool // it began on a reader, and is to begin on one again
+	text     string
+	opts     driver.TxOptions // of the driver.Tx, if one is open
 }
 
 // began notes that a transaction has begun. One that has used up a SET TRANSACTION cannot begin
 // again: that is gone.
-func (c *conn) began(text string, opts driver.TxOptions) {
-	c.beginning = beginning{fresh: c.oneShot == "" && !c.session.Once(), text: text, opts: opts}
+func (c *conn) began(x *exchange, opts driver.TxOptions) {
+	c.readerTx = x.target == targetReader && !x.beginsReadOnly
+	c.beginning = beginning{
+		fresh: c.oneShot == "" && !c.session.Once(), text: x.text, opts: opts,
+		onReader: x.in.Role != writerRole || c.readerTx,
+	}
 }
 
 // restart reports whether the transaction can begin again elsewhere, and makes it so. x is the

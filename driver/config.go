@@ -56,8 +56,12 @@ type Config struct {
 	// is not 3306. "" (default) derives it from an Aurora endpoint in Hosts.
 	InstanceHost string
 
-	// Target says where statements go that the context does not direct: "writer"
-	// (default; "" means the same). Not supported yet: "reader", "auto".
+	// Target says where statements go that neither a comment nor the context directs (see
+	// [WithTarget]): to the "writer" (default; "" means the same), to a "reader", which refuses
+	// what may write, or "auto": autocommit reads that surely have no effect, and READ ONLY
+	// transactions, to a reader, all else to the writer. Sessions with autocommit off, or with a
+	// SET TRANSACTION that waits for its transaction, stay with the writer. "auto" needs PoolMode
+	// "transaction".
 	Target string
 
 	// ReaderStrategy picks among readers: "leastLoaded" (default; "" means the same)
@@ -75,9 +79,11 @@ type Config struct {
 	// alike. An instance that there is not is warned of, once.
 	ReaderWeights map[string]int
 
-	// WriterIsReader says when reads meant for readers may go to the writer:
-	// "onlyIfNoReader" (default; "" means the same). Not supported yet: "always",
-	// "never".
+	// WriterIsReader says when the writer takes what is meant for readers: "onlyIfNoReader"
+	// (default; "" means the same), when no reader is up and within MaxReplicaLag; "always", when
+	// it takes the same share as each reader; "never", when that waits for a reader, for
+	// FailoverTimeout at most. In Target "auto", a read within ReadYourWrites of a write goes to
+	// the writer in any case.
 	WriterIsReader string
 
 	// MaxReplicaLag is how far a reader may be behind, as reported last, and still get
@@ -86,7 +92,7 @@ type Config struct {
 	MaxReplicaLag time.Duration
 
 	// ReadYourWrites is how long after a session's write its reads stay away from
-	// readers, a reader's own lag on top. Default 250ms; 0 = off: a read may miss what
+	// readers, a reader's own lag on top; the writer takes them, if there is one. Default 250ms; 0 = off: a read may miss what
 	// its session has just written. See also [WithReadYourWrites].
 	ReadYourWrites time.Duration
 

@@ -51,6 +51,10 @@ type memory struct {
 	stale bool
 	// readsOnly: the program has asked for READ ONLY transactions, somehow.
 	readsOnly bool
+	// manual: the session has no autocommit.
+	manual bool
+	// readerTx: the open transaction was directed to readers.
+	readerTx bool
 	// silent: the last statement left ROW_COUNT() what it was, perhaps another session's.
 	silent bool
 	// oneShot holds the SET TRANSACTIONs for the transaction to come, with a NUL behind each.
@@ -111,6 +115,7 @@ func (c *conn) begin(text string, args []driver.NamedValue) (exchange, error) {
 func (c *conn) admit(x *exchange) error {
 	c.abandon()
 	x.reads = x.facts.Read()
+	x.beginsReadOnly = x.beginsReadOnly || x.facts.BeginsReadOnly()
 	x.again = x.reads || x.facts.Kind == sqlscan.Begin && x.facts.Statements <= 1
 	switch {
 	case c.closed, c.hungUp:
@@ -134,7 +139,8 @@ var errRowsOpen = errors.New("failoverproxy: rows of the session are open still:
 var ErrAnswerGone = errors.New("failoverproxy: LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS() and SHOW WARNINGS ask for what the session's previous statement left on its connection, " +
 	"and the session does not hold that connection any more: ask in the same transaction or sql.Conn right after that statement, or use Result.LastInsertId and Result.RowsAffected")
 
-// Ping asks the writer for a sign of life.
+// Ping asks the writer for a sign of life, or a reader if the session's statements are directed
+// to readers.
 func (c *conn) Ping(ctx context.Context) error {
 	x := exchange{only: true, facts: sqlscan.Facts{Kind: sqlscan.Read}}
 	if err := c.admit(&x); err != nil {
@@ -188,7 +194,7 @@ func (c *conn) over() bool { return c.closed || c.hungUp || c.lost != nil || c.s
 // IsValid is called by database/sql when the session comes back to its pool: from then on
 // its kept lease is the first to go to others.
 func (c *conn) IsValid() bool {
-	if c.over() {
+	if c.over() || c.astray() {
 		return false
 	}
 	if c.cluster.cfg.SessionReset {
@@ -249,7 +255,7 @@ func (c *conn) CheckNamedValue(nv *driver.NamedValue) error {
 //	})
 func (c *conn) Raw(f func(inner any) error) error {
 	ctx := context.Background()
-	x := exchange{text: "Raw", facts: sqlscan.Facts{Effects: sqlscan.EffectUnknown}}
+	x := exchange{text: "Raw", raw: true, facts: sqlscan.Facts{Effects: sqlscan.EffectUnknown}}
 	if err := c.admit(&x); err != nil {
 		return err
 	}

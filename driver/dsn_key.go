@@ -18,12 +18,12 @@ var keys = []key{
 	newKey("fpInstanceHost", pattern(), "", func(c *Config) *string { return &c.InstanceHost }),
 
 	newKey("fpTarget", enum("writer", "reader", "auto"),
-		"writer", func(c *Config) *string { return &c.Target }).notYet(),
+		"writer", func(c *Config) *string { return &c.Target }),
 	newKey("fpReaderStrategy", enum("leastLoaded", "roundRobin", "random", "weighted"),
 		"leastLoaded", func(c *Config) *string { return &c.ReaderStrategy }),
 	newKey("fpReaderWeights", weights(), nil, func(c *Config) *map[string]int { return &c.ReaderWeights }),
 	newKey("fpWriterIsReader", enum("always", "never", "onlyIfNoReader"),
-		"onlyIfNoReader", func(c *Config) *string { return &c.WriterIsReader }).notYet(),
+		"onlyIfNoReader", func(c *Config) *string { return &c.WriterIsReader }),
 	newKey("fpMaxReplicaLag", duration(0), time.Second, func(c *Config) *time.Duration { return &c.MaxReplicaLag }),
 	newKey("fpReadYourWrites", duration(0), 250*time.Millisecond, func(c *Config) *time.Duration { return &c.ReadYourWrites }),
 	newKey("fpReadFallback", onOff(), true, func(c *Config) *bool { return &c.ReadFallback }),
@@ -181,6 +181,8 @@ func (c *Config) conflict() error {
 		return c.clash("fpPoolMinIdle", "is over", "fpPoolMaxIdle", "a pool cannot keep both")
 	case (c.ReaderStrategy == "random" || c.ReaderStrategy == "roundRobin") && !c.evenhanded():
 		return c.clash("fpReaderWeights", "has no use with", "fpReaderStrategy", "it treats all readers alike but those of weight 0: want weighted or leastLoaded")
+	case c.Target == forAuto && c.PoolMode == "session":
+		return c.clash("fpTarget", "makes no sense with", "fpPoolMode", "a session would keep the instance of its first statement")
 	case c.InstanceHost != "" && (c.Topology == "static" || c.Topology == "replication"):
 		return c.clash("fpInstanceHost", "has no use with", "fpTopology", "this topology discovers no instances, the hosts are all there are")
 	}

@@ -29,7 +29,12 @@ type exchange struct {
 	silenced bool   // it could not be prepared, and its error is not on the server any more
 	again    bool   // may be executed a second time though its answer was lost
 	reads    bool   // without any effect: a reader may answer it
-	final    bool   // not executed again whatever it is: somebody has a part of its answer
+	// beginsReadOnly: it begins a READ ONLY transaction.
+	beginsReadOnly bool
+	raw            bool   // whatever the program does with the connection
+	target         target // what it is to go to, see aim
+	by             by     // who says so
+	final          bool   // not executed again whatever it is: somebody has a part of its answer
 
 	clear   bool     // there must be no warnings
 	refused bool     // GET_LOCK did not get its lock
@@ -126,7 +131,7 @@ func (c *conn) innerResult(ctx context.Context, x *exchange) (driver.Result, err
 		if err == nil {
 			c.inserted(x, result)
 			if x.facts.Kind == sqlscan.Begin && x.facts.Statements == 1 && !c.inTx {
-				c.began(x.text, driver.TxOptions{})
+				c.began(x, driver.TxOptions{})
 			}
 			if c.settle(ctx, x, nil) {
 				return nil, ctx.Err()

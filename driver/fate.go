@@ -21,7 +21,7 @@ func (c *conn) finish(x *exchange, err error) {
 		if err == nil {
 			return
 		}
-		if _, ok := errors.AsType[*failover.Error](err); !ok {
+		if fe, ok := errors.AsType[*failover.Error](err); !ok || fe.Kind == failover.ErrReadOnlyTarget { //nolint:errorlint // a kind is no chain
 			return
 		}
 		c.cluster.incidents.Enter()

@@ -23,6 +23,9 @@ func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err 
 		if c.settle(ctx, x, err) {
 			return ctx.Err() // stopped by KILL QUERY; the connection lives on
 		}
+		if x.target == targetReader && c.stays(x) && failover.ReadOnly(err) {
+			return c.misdirected(x, err)
+		}
 		return err
 	}
 	if v.Class == failover.ClassCancelled {
@@ -57,7 +60,7 @@ func (c *conn) retry(ctx context.Context, x *exchange, v failover.Verdict) error
 	case x.final || !v.Repeatable && !x.again && !failover.IsIdempotent(ctx):
 		c.cluster.outcomeUnknown.Add(1)
 		return c.failure(x, failover.ErrOutcomeUnknown, v.Outcome)
-	case failover.IsWithoutRetry(ctx):
+	case failover.IsWithoutRetry(ctx) && (v.Class != failover.ClassRefused || x.in.Role == writerRole): // which was to be asked first
 		return c.failure(x, failover.ErrUnavailable, v.Outcome)
 	case !v.Repeatable && x.again && !c.cluster.cfg.RetryReads && !failover.IsIdempotent(ctx):
 		return c.failure(x, failover.ErrUnavailable, v.Outcome)
@@ -97,7 +100,7 @@ func (c *conn) connectFault(ctx context.Context, x *exchange, err error) error {
 		if failover.IsWithoutRetry(ctx) {
 			return c.failure(x, failover.ErrUnavailable, failover.NotExecuted)
 		}
-		if w := c.cluster.monitor.Snapshot().Writer(); w != nil && w.ID == x.in.ID && !x.in.Retired() {
+		if now := c.cluster.monitor.Snapshot().Lookup(x.in.ID); now != nil && now.State == topology.StateUp && now.Role.String() == x.in.Role && !x.in.Retired() {
 			return c.next(ctx, x, failover.ClassBusy) // the doubt is over, and the pool is about to hear of it
 		}
 		return nil
@@ -149,6 +152,7 @@ func (c *conn) classify(ctx context.Context, x *exchange, err error) failover.Ve
 		MayCommit:     x.facts.MayCommit(),
 		Compound:      x.facts.Compound(),
 		AsksReadOnly:  c.readOnlyTx(),
+		Stays:         c.stays(x),
 		Confirmed:     x.readOnly == x.in && x.in != nil, // it was routed there again
 	}.Classify(ctx, err)
 	if v.Class == failover.ClassRefused {

@@ -66,6 +66,10 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 	if c.lost != nil {
 		return nil, c.lost
 	}
+	c.aim(ctx, x)
+	if err := c.refusal(x); err != nil {
+		return nil, err
+	}
 	if c.session.Bound() {
 		b, err := c.boundBackend(ctx, x)
 		if b != nil && !c.answers(x) {
@@ -79,7 +83,7 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 		}
 	}
 	if x.facts.AsksLastStatement() {
-		if !c.answerHeld(ctx, x) {
+		if !c.answerHeld(ctx, x) || c.session.Backend() != nil && c.session.Instance().Role != writerRole && x.facts.MayWrite() {
 			c.session.Keep(ctx)
 			return nil, cmp.Or(ctx.Err(), ErrAnswerGone)
 		}
@@ -98,16 +102,15 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 			continue
 		}
 		x.in = in
-		c.session.SetElsewhere(in.Role == writerRole && c.mayFallBack(x))
+		c.session.SetElsewhere(c.forReaders(x) || in.Role == writerRole && c.mayFallBack(x))
 		err := c.session.Borrow(ctx, in, x.text)
 		if lost := c.session.Lost(); lost != "" {
 			err = c.loseVariables(x, lost)
 			c.session.Keep(ctx)
 			return nil, err
 		}
-		if err == nil && in.Role != writerRole && c.session.Backend().Status()&backend.StatusAutocommit == 0 {
-			// The read would begin a transaction, in which the session may want to write later.
-			x.reads = false
+		if err == nil && c.manually(in, x) {
+			x.reads, x.beginsReadOnly = false, false
 			c.session.Keep(ctx)
 			continue
 		}
@@ -152,7 +155,7 @@ func (c *conn) answers(x *exchange) bool {
 func (c *conn) boundBackend(ctx context.Context, x *exchange) (*backend.Backend, error) {
 	b := c.session.Backend()
 	x.in = c.session.Instance()
-	if x.in.Retired() && !c.inTx && !c.session.InTx() && c.session.Pins() == 0 {
+	if free := !c.inTx && !c.session.InTx() && c.session.Pins() == 0; free && (x.in.Retired() || x.in.Role != writerRole && !c.forReaders(x) && !x.facts.AsksLastStatement()) {
 		c.session.Release(ctx) // nothing but fpPoolMode=session binds it
 		return nil, nil
 	}

@@ -17,14 +17,17 @@ var writerRole, readerRole = topology.Writer.String(), topology.Reader.String()
 func (c *conn) route(ctx context.Context, x *exchange) (*pool.Instance, failover.Need) {
 	cl := c.cluster
 	s := cl.monitor.Snapshot()
+	if c.forReaders(x) {
+		return c.routeToReaders(ctx, x, s)
+	}
 	need := failover.Need{Role: topology.Writer, Seen: s.Version}
-	if w := s.Writer(); w != nil {
-		in := cl.pool.Instance(w.ID, writerRole)
-		if in == nil || in.Addr != w.Addr {
-			need.Seen-- // the pool is about to hear of this version
-			return nil, need
-		}
+	in, unheard := cl.writer(s)
+	if in != nil {
 		return in, need
+	}
+	if unheard {
+		need.Seen-- // the pool is about to hear of this version
+		return nil, need
 	}
 	if !c.mayFallBack(x) {
 		return nil, need
@@ -43,9 +46,70 @@ func (c *conn) route(ctx context.Context, x *exchange) (*pool.Instance, failover
 	return nil, need
 }
 
+// routeToReaders is route for what readers are for.
+func (c *conn) routeToReaders(ctx context.Context, x *exchange, s *topology.Snapshot) (*pool.Instance, failover.Need) {
+	cl := c.cluster
+	need := failover.Need{Role: topology.Unknown, Seen: s.Version}
+	in, wait, unheard := cl.reader(s, time.Since(c.wroteLast(ctx)))
+	writer, unheardWriter := cl.writer(s)
+	switch cl.cfg.WriterIsReader {
+	case writerAlways:
+		if writer != nil && (in == nil || rand.IntN(1+cl.readers(s)) == 0) {
+			return writer, need
+		}
+	case writerNever:
+		// What must see a write that readers may not have yet is the writer's, and no matter of
+		// how many readers there are.
+		if wait == 0 || x.target != targetAuto {
+			need.Role, writer, unheardWriter = topology.Reader, nil, false
+			break
+		}
+		need.Role = topology.Writer
+	default:
+	}
+	switch {
+	case in != nil:
+		return in, need
+	case writer != nil:
+		return writer, need
+	}
+	need.Content = wait
+	if unheard || unheardWriter {
+		need.Seen-- // the pool is about to hear of this version
+	}
+	return nil, need
+}
+
+// writer is the writer's instance; without one, unheard reports whether the pool is about to
+// hear of it.
+func (cl *cluster) writer(s *topology.Snapshot) (in *pool.Instance, unheard bool) {
+	w := s.Writer()
+	if w == nil {
+		return nil, false
+	}
+	if in = cl.pool.Instance(w.ID, writerRole); in == nil || in.Addr != w.Addr {
+		return nil, true
+	}
+	return in, false
+}
+
+// readers counts the readers that are not too far behind.
+func (cl *cluster) readers(s *topology.Snapshot) (n int) {
+	for i := range s.Instances {
+		if cl.current(&s.Instances[i]) {
+			n++
+		}
+	}
+	return n
+}
+
 // mayFallBack reports whether a reader may answer while there is no writer: the statement is
-// a plain read outside of transactions, and nobody has refused it.
+// a plain read outside of transactions, nobody has refused it, and the program did not say that
+// it is for the writer.
 func (c *conn) mayFallBack(x *exchange) bool {
+	if x.target == targetWriter && x.by != byConfig {
+		return false
+	}
 	return c.cluster.cfg.ReadFallback && x.reads && x.readOnly == nil && c.oneShot == "" && !c.beginning.again && c.cluster.cfg.PoolMode != "session"
 }
 
@@ -56,7 +120,7 @@ type lastWriteKey struct{}
 
 // WithReadYourWrites returns a context that carries along when a statement wrote last that was
 // run with it or with a context made from it, in whichever session. A read with that context is
-// not served by a reader that may not have that write yet (fpReadYourWrites). Without it, only the
+// not served by a reader that may not have that write yet (fpReadYourWrites): the writer serves it. Without it, only the
 // writes of the read's own session count; and what one request of a program does on a *sql.DB
 // may use several. The context of a transaction is the one that it was begun with.
 func WithReadYourWrites(ctx context.Context) context.Context {
@@ -78,15 +142,16 @@ func (c *conn) wroteLast(ctx context.Context) time.Time {
 
 // noteWrite notes that a statement wrote, or committed what others did, or may have.
 func (c *conn) noteWrite(ctx context.Context, x *exchange) {
-	if x.facts.Kind != sqlscan.Write && x.facts.Kind != sqlscan.DDL && !x.facts.MayCommit() {
+	wrote := x.facts.Kind == sqlscan.Write || x.facts.Kind == sqlscan.DDL || x.facts.MayCommit() || x.readOnly != nil
+	if !wrote {
 		return
 	}
-	if !c.cluster.cfg.ReadFallback || c.cluster.cfg.ReadYourWrites <= 0 {
-		return
+	if x.attempts == 0 || x.in != nil && x.in.Role != writerRole || c.cluster.cfg.ReadYourWrites <= 0 {
+		return // it was not sent, or not to where it could write
 	}
-	at := time.Now() // with its monotonic reading, so that no clock that is set can mislead
-	c.wrote = at
+	c.wrote = time.Now() // with its monotonic reading, so that no clock that is set can mislead
 	if l, ok := ctx.Value(lastWriteKey{}).(*lastWrite); ok {
+		at := c.wrote
 		l.at.Store(&at)
 	}
 }

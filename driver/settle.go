@@ -47,6 +47,8 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	}
 	c.session.SetInTx(c.inTx && c.lost == nil || assumed || b.InTransaction())
 	c.assumed = assumed
+	c.manual = b.Status()&backend.StatusAutocommit == 0
+	c.readerTx = c.readerTx && c.session.InTx()
 	changed := c.reported(x, current, before != c.session.InTx())
 	if changed || !x.facts.Plain() || x.unseen() {
 		c.learn(x, err, changed)

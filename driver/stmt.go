@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 
-	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 	"github.com/failoverproxy/failoverproxy/pool"
 )
 
@@ -34,12 +33,12 @@ func (c *conn) Prepare(text string) (driver.Stmt, error) {
 // PrepareContext prepares the statement on a backend, so that its errors show now
 // and the number of its parameters is known.
 func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
-	// Preparing leaves nothing behind, whatever the statement does when it is executed.
-	x := exchange{text: text, only: true, facts: sqlscan.Facts{Kind: sqlscan.Read}}
+	facts := c.cluster.facts.Scan(text, c.mode)
+	x := exchange{text: text, only: true, facts: facts.Preparation()}
 	if err := c.admit(&x); err != nil {
 		return nil, err
 	}
-	x.reads = c.cluster.facts.Scan(text, c.mode).Read()
+	x.reads = facts.Read()
 	st, err := c.prepare(ctx, &x)
 	c.finish(&x, err)
 	if err != nil {

@@ -26,7 +26,7 @@ func (c *conn) Begin() (driver.Tx, error) {
 // BeginTx begins a transaction. A BEGIN that meets a fault is done again: nothing
 // can have happened in it.
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Begin, Statements: 1}}
+	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Begin, Statements: 1}, beginsReadOnly: opts.ReadOnly}
 	if err := c.admit(&x); err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (c *conn) beginTx(ctx context.Context, x *exchange, opts driver.TxOptions) 
 		begun, err := b.BeginTx(inner, opts)
 		if err == nil {
 			c.inTx, c.readOnly = true, opts.ReadOnly
-			c.began("", opts)
+			c.began(x, opts)
 			c.settle(ctx, x, nil)
 			c.open = &tx{conn: c, inner: begun, ctx: ctx}
 			return c.open, nil
@@ -74,11 +74,7 @@ func (c *conn) abandon() {
 // readOnlyTx reports whether the program asked for a read-only transaction.
 func (c *conn) readOnlyTx() bool {
 	// A stored routine may have asked for it, too.
-	if c.inTx && c.readOnly || c.readsOnly || c.session.Pins() != 0 {
-		return true
-	}
-	b := c.session.Backend()
-	return c.session.InTx() && b != nil && b.InReadOnlyTransaction()
+	return c.readsOnly || c.session.Pins() != 0 || c.inReadOnlyTx()
 }
 
 // Commit ends the transaction. If its answer is lost, the outcome is unknown.

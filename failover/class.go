@@ -92,6 +92,7 @@ type Situation struct {
 	MayCommit     bool // it may have committed that transaction: COMMIT, DDL, a procedure
 	Compound      bool // it may be several statements, some of which ran before one failed: CALL, a; b
 	AsksReadOnly  bool // the program may have asked for a READ ONLY transaction itself
+	Stays         bool // it goes nowhere else than to the reader that it was sent to
 	Confirmed     bool // since the instance refused it for its role, a probe found that it is the writer
 }
 

@@ -118,6 +118,8 @@ func table(t *testing.T) []row {
 				r.situation.Compound = true
 			case "readonly":
 				r.situation.AsksReadOnly = true
+			case "stays":
+				r.situation.Stays = true
 			case "confirmed":
 				r.situation.Confirmed = true
 			case "ended":

@@ -95,9 +95,10 @@ func (s Situation) answered(number uint16) (Class, Outcome) {
 			return ClassBusy, NotExecuted
 		}
 	case erOptionPrevents, erReadOnlyMode, erReadOnlyTx, erUnknownCommand, erOffline, erDisabledEngine, erNotAvailable:
-		// A READ ONLY transaction that the program asked for refuses its writes itself. And
-		// what the writer refuses is not about its role: 1290 speaks of other options, too.
-		if s.Confirmed || number == erReadOnlyTx && s.AsksReadOnly {
+		// A READ ONLY transaction that the program asked for refuses its writes itself, and so
+		// does a reader. And what the writer refuses is not about its role: 1290 speaks of
+		// other options, too.
+		if s.Confirmed || number == erReadOnlyTx && s.AsksReadOnly || s.Stays && readOnly(number) {
 			return ClassStatement, NotExecuted
 		}
 		if s.Compound {
@@ -170,6 +171,17 @@ func NotOpen(err error) bool { return isNumber(err, erUnknownTable, erUnknownPre
 func EndsTransaction(err error) bool {
 	return isNumber(err, erCheckRead, erUnknown, erDuringCommit, erLockWait, erLockTableFull, erDeadlock,
 		erXARollback, erXATimeout, erXADeadlock, erRunHook, erRolledBackAtCommit)
+}
+
+// ReadOnly reports whether the server refused a write because it, or the transaction, is
+// read-only (1290, 1792, 1836).
+func ReadOnly(err error) bool {
+	number, ok := Number(err)
+	return ok && readOnly(number)
+}
+
+func readOnly(number uint16) bool {
+	return number == erOptionPrevents || number == erReadOnlyMode || number == erReadOnlyTx
 }
 
 // NoSuchThread reports whether KILL named a connection that is gone (1094).

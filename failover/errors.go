@@ -33,6 +33,10 @@ var (
 	// and it was not to be tried again (WithoutRetry, fpRetryReads=off).
 	ErrUnavailable = errors.New("instance unavailable")
 
+	// ErrReadOnlyTarget: a statement that may write was directed to readers, by fpTarget=reader,
+	// driver.WithTarget or a comment, or its session is bound to a reader. It was not sent.
+	ErrReadOnlyTarget = errors.New("a statement that may write does not go to a reader")
+
 	// ErrGateFull: fpGateSize statements wait for a usable instance already.
 	ErrGateFull = errors.New("too many statements wait for a usable instance (fpGateSize)")
 

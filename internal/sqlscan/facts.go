@@ -111,6 +111,9 @@ const (
 	usesTable                        // INSERT, SHOW, …
 	inserts                          // INSERT, REPLACE, LOAD
 	leavesCounts                     // DO
+	readOnly                         // START TRANSACTION READ ONLY
+	hintsReader                      // /* fp:reader */
+	hintsWriter                      // /* fp:writer */
 )
 
 // Read reports whether the statement surely has no effect on data and session, so

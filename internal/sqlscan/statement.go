@@ -26,6 +26,12 @@ type scanner struct {
 // A text that is not UTF-8 is not understood: in the character sets of East Asia, the
 // second byte of a character can be a quote's or a backslash's.
 func Scan(text string, mode Mode) Facts {
+	f := understand(text, mode)
+	f.flags |= hint(text)
+	return f
+}
+
+func understand(text string, mode Mode) Facts {
 	if !utf8.ValidString(text) {
 		return unknown
 	}
@@ -233,10 +239,14 @@ func (s *scanner) transaction() (f Facts, ok bool) {
 		}
 		return Facts{Kind: Begin}, true
 	case s.is("START") && s.word(s.ahead, "TRANSACTION"):
+		f.Kind = Begin
 		for !s.over() {
+			if s.is("READ") && s.word(s.ahead, "ONLY") {
+				f.flags |= readOnly
+			}
 			s.advance()
 		}
-		return Facts{Kind: Begin}, true
+		return f, true
 	case s.accept("COMMIT"):
 		return s.completion(Facts{Kind: Commit}), true
 	case s.accept("ROLLBACK"):

@@ -1,0 +1,174 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/backend"
+	"github.com/failoverproxy/failoverproxy/pool"
+	"github.com/failoverproxy/failoverproxy/topology"
+)
+
+// target says what a statement is to go to.
+type target uint8
+
+const (
+	targetUnknown target = iota
+	targetWriter
+	targetReader
+	targetAuto
+)
+
+// What fpTarget and fpWriterIsReader can be.
+const (
+	forReader, forAuto             = "reader", "auto"
+	writerAlways, writerNever      = "always", "never"
+	writerIfNoReader               = "onlyIfNoReader"
+	hintReader, hintWriter         = "/* fp:reader */", "/* fp:writer */"
+	byConfig, byContext, byHint by = 0, 1, 2
+)
+
+// by says who has chosen a target.
+type by uint8
+
+type targetKey struct{}
+
+// WithTarget returns a context whose statements go to a reader (topology.Reader) or to the
+// writer (topology.Writer), whatever fpTarget says; topology.Unknown leaves it to fpTarget again.
+// A comment before a statement's first word, /* fp:reader */ or /* fp:writer */, comes before
+// both. The context of a transaction is the one that it was begun with: its statements stay
+// where it is.
+//
+// What may write does not go to a reader: it gets [failover.ErrReadOnlyTarget] and is not sent.
+// Which readers there are to choose from, and when the writer is one, say fpMaxReplicaLag,
+// fpReadYourWrites and fpWriterIsReader. A read that is directed to the writer waits for it while
+// there is none, whatever fpReadFallback says.
+func WithTarget(ctx context.Context, role topology.Role) context.Context {
+	return context.WithValue(ctx, targetKey{}, role)
+}
+
+// aim finds out what the statement is to go to.
+func (c *conn) aim(ctx context.Context, x *exchange) {
+	if x.target != targetUnknown {
+		return // by an earlier attempt
+	}
+	switch {
+	case x.facts.HintsReader():
+		x.target, x.by = targetReader, byHint
+		return
+	case x.facts.HintsWriter():
+		x.target, x.by = targetWriter, byHint
+		return
+	}
+	switch role, _ := ctx.Value(targetKey{}).(topology.Role); role {
+	case topology.Reader:
+		x.target, x.by = targetReader, byContext
+		return
+	case topology.Writer:
+		x.target, x.by = targetWriter, byContext
+		return
+	case topology.Unknown:
+	}
+	switch c.cluster.cfg.Target {
+	case forReader:
+		x.target = targetReader
+	case forAuto:
+		x.target = targetAuto
+	default:
+		x.target = targetWriter
+	}
+}
+
+// forReaders reports whether the statement, to which the session binds no backend, is one for
+// readers: it is directed to them, or surely has no effect and nobody has refused it.
+func (c *conn) forReaders(x *exchange) bool {
+	if c.beginning.again {
+		return c.beginning.onReader && x.readOnly == nil
+	}
+	switch x.target {
+	case targetReader:
+		return true
+	case targetAuto:
+		return (x.reads || x.beginsReadOnly) && x.readOnly == nil && c.oneShot == "" && !c.manual
+	case targetUnknown, targetWriter:
+	}
+	return false
+}
+
+// refusal is the error of a statement that may write and does not go to a reader, nil if it
+// may go where it would.
+func (c *conn) refusal(x *exchange) error {
+	if !x.facts.MayWrite() || x.raw {
+		return nil
+	}
+	if x.target == targetReader {
+		return c.misdirected(x, nil)
+	}
+	inTx := c.inTx || c.session.InTx()
+	onReader := c.session.Bound() && c.session.Instance().Role != writerRole
+	detail := "its transaction was begun for readers: begin it with driver.WithTarget(ctx, topology.Writer)"
+	switch {
+	case inTx && c.readerTx: // wherever it is
+	case !onReader, c.inReadOnlyTx(): // the server says that itself
+		return nil
+	case inTx:
+	case c.session.Pins() != 0:
+		detail = fmt.Sprintf("its session is bound to reader %s by %s: end that, or take another session", c.session.Instance().ID, c.session.Pins())
+	default:
+		return nil
+	}
+	e := c.failure(x, failover.ErrReadOnlyTarget, failover.NotExecuted)
+	e.Detail = detail
+	return e
+}
+
+// misdirected is the error of a write that was directed to a reader, by the server's answer or
+// without asking it.
+func (c *conn) misdirected(x *exchange, answer error) error {
+	if answer != nil {
+		x.cause = answer
+	}
+	e := c.failure(x, failover.ErrReadOnlyTarget, failover.NotExecuted)
+	switch x.by {
+	case byHint:
+		e.Detail = "its text begins with " + hintReader + ": leave that out, or write " + hintWriter
+	case byContext:
+		e.Detail = "its context is of driver.WithTarget(ctx, topology.Reader): use another one"
+	case byConfig:
+		e.Detail = "fpTarget=reader: use a *sql.DB with fpTarget=auto or writer, driver.WithTarget(ctx, topology.Writer), or " + hintWriter
+	}
+	return e
+}
+
+// inReadOnlyTx reports whether the open transaction was begun as a READ ONLY one.
+func (c *conn) inReadOnlyTx() bool {
+	if c.inTx && c.readOnly {
+		return true
+	}
+	b := c.session.Backend()
+	return c.session.InTx() && b != nil && b.InReadOnlyTransaction()
+}
+
+// stays reports whether the statement goes nowhere else than to the reader that it was sent to.
+func (c *conn) stays(x *exchange) bool {
+	return x.in != nil && x.in.Role != writerRole && (x.target == targetReader || c.session.Bound())
+}
+
+// astray reports whether the session is bound to a reader by a transaction or a pin that whoever
+// gets it out of database/sql's pool would not expect.
+func (c *conn) astray() bool {
+	return c.session.Bound() && c.session.Instance().Role != writerRole && c.cluster.cfg.Target != forReader &&
+		(c.session.InTx() || c.session.Pins() != 0)
+}
+
+// manually reports whether the session, on a lease of a reader, has no autocommit, and notes it.
+// What is not directed there would begin a transaction, in which the session may want to write
+// later.
+func (c *conn) manually(in *pool.Instance, x *exchange) bool {
+	if in.Role == writerRole || x.target == targetReader || c.session.Backend().Status()&backend.StatusAutocommit != 0 {
+		return false
+	}
+	c.manual = true
+	return true
+}

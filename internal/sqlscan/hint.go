@@ -1,0 +1,55 @@
+package sqlscan
+
+import "strings"
+
+// Hints stand in comments before a text's first word and say where it is to go:
+//
+//	/* fp:reader */ SELECT …
+//
+// A text without a comment there costs one comparison.
+
+// hint returns the flag of the first hint before the text's first word. Comments that are none
+// may stand before it: tools put their own there.
+func hint(text string) flags {
+	for {
+		for text != "" && isSpace(text[0]) {
+			text = text[1:]
+		}
+		if !strings.HasPrefix(text, "/*") {
+			return 0
+		}
+		// Not in /*! … */ and /*+ … */: those are the servers'.
+		comment, rest, closed := strings.Cut(text[len("/*"):], "*/")
+		if !closed {
+			return 0
+		}
+		switch strings.TrimSpace(comment) {
+		case "fp:reader":
+			return hintsReader
+		case "fp:writer":
+			return hintsWriter
+		}
+		text = rest
+	}
+}
+
+// HintsReader reports whether the text begins with /* fp:reader */.
+func (f Facts) HintsReader() bool { return f.flags&hintsReader != 0 }
+
+// HintsWriter reports whether the text begins with /* fp:writer */.
+func (f Facts) HintsWriter() bool { return f.flags&hintsWriter != 0 }
+
+// Preparation is what is to be known of the statement while it is only prepared: that leaves
+// nothing behind, whatever it does when it is executed.
+func (f Facts) Preparation() Facts {
+	return Facts{Kind: Read, flags: f.flags & (hintsReader | hintsWriter)}
+}
+
+// MayWrite reports whether the statement changes data, or may, or locks it: it is neither a
+// read nor transaction control, and not about the session alone.
+func (f Facts) MayWrite() bool { return f.Kind == Write || f.Kind == DDL || f.Kind == Call }
+
+// BeginsReadOnly reports whether the text is one START TRANSACTION … READ ONLY.
+func (f Facts) BeginsReadOnly() bool {
+	return f.Kind == Begin && f.Statements == 1 && f.flags&readOnly != 0
+}
