@@ -22,7 +22,7 @@ type beginning struct {
 // began notes that a transaction has begun. One that has used up a SET TRANSACTION cannot begin
 // again: that is gone.
 func (c *conn) began(x *exchange, opts driver.TxOptions) {
-	c.readerTx = x.target == targetReader && !x.beginsReadOnly
+	c.readOnly, c.readerTx = x.beginsReadOnly, x.target == targetReader && !x.beginsReadOnly
 	c.beginning = beginning{
 		fresh: c.oneShot == "" && !c.session.Once(), text: x.text, opts: opts,
 		onReader: x.in.Role != writerRole || c.readerTx,

@@ -21,8 +21,7 @@ type conn struct {
 
 	// inTx: a driver.Tx is open. The lease is held until its end, whatever the
 	// server's flags say (a DDL statement commits implicitly).
-	inTx     bool
-	readOnly bool // the open driver.Tx is a read-only one
+	inTx bool
 
 	// lost is the error of a transaction whose backend is gone. It stays until the
 	// transaction's end is asked for, so that nothing of it runs in autocommit.
@@ -53,6 +52,8 @@ type memory struct {
 	readsOnly bool
 	// manual: the session has no autocommit.
 	manual bool
+	// readOnly: the open transaction was begun as a READ ONLY one.
+	readOnly bool
 	// readerTx: the open transaction was directed to readers.
 	readerTx bool
 	// silent: the last statement left ROW_COUNT() what it was, perhaps another session's.

@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/failoverproxy/failoverproxy/topology"
 )
 
 // ParseDSN reads a data source name:
@@ -93,6 +95,7 @@ func notInNetwork(r rune) bool {
 
 // parse fills c, which has its defaults.
 func (c *Config) parse(p dsnParts) error {
+	c.Target = "" // until it is given, or the hosts say
 	theirs, err := c.parseParams(p.params)
 	if err != nil {
 		return err
@@ -245,6 +248,9 @@ func (c *Config) normalizeAll() error {
 		return err
 	}
 	c.Hosts, m.Addr = hosts, ""
+	if c.Target == "" {
+		c.Target = c.usualTarget()
+	}
 	for i := range keys {
 		if err := keys[i].check(c); err != nil {
 			return err
@@ -264,6 +270,22 @@ func (c *Config) addresses() []string {
 		return c.Hosts
 	}
 	return strings.Split(c.MySQL.Addr, ",")
+}
+
+// usualTarget is what fpTarget is if nobody says: who dials nothing but Aurora's reader endpoints
+// wants readers.
+func (c *Config) usualTarget() string {
+	hosts := c.addresses()
+	notReaders := func(host string) bool {
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		return !topology.IsReaderEndpoint(host)
+	}
+	if len(hosts) == 0 || slices.ContainsFunc(hosts, notReaders) {
+		return keyByName["fpTarget"].def
+	}
+	return forReader
 }
 
 // checkTheirs refuses settings of the wrapped driver that do not go with us, and
@@ -374,7 +396,11 @@ func (c *Config) format(password string) string {
 	}
 	for i := range keys {
 		k := &keys[i]
-		if s := k.get(c); s != k.def && s != "" {
+		usual := k.def
+		if k.name == "fpTarget" {
+			usual = c.usualTarget()
+		}
+		if s := k.get(c); s != usual && s != "" {
 			b.WriteString(sep + k.name + "=" + url.QueryEscape(s))
 			sep = "&"
 		}

@@ -110,7 +110,7 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 			return nil, err
 		}
 		if err == nil && c.manually(in, x) {
-			x.reads, x.beginsReadOnly = false, false
+			x.reads, x.target = false, targetWriter
 			c.session.Keep(ctx)
 			continue
 		}

@@ -26,17 +26,17 @@ func TestReadersOut(t *testing.T) {
 		"the writer takes the reads": {"fpTarget=auto", func(r *rig) {
 			r.lags(time.Minute)
 			r.takes(0, r.read(r.db))
-			r.reads(r.Context(), r.db, writerRole)
+			r.readsOn(r.Context(), r.db, writerRole)
 			tx := readOnly(r)
-			r.reads(r.Context(), tx, writerRole)
+			r.readsOn(r.Context(), tx, writerRole)
 			r.must(tx.Commit())
 			r.lags(0)
-			r.reads(r.Context(), r.db, readerRole)
+			r.readsOn(r.Context(), r.db, readerRole)
 		}},
 		"the writer takes what was directed to readers": {"fpTarget=reader", func(r *rig) {
 			r.lags(time.Minute)
-			r.reads(r.Context(), r.db, writerRole)
-			r.refused(r.db, insert, "fpTarget=reader") // all the same
+			r.readsOn(r.Context(), r.db, writerRole)
+			r.refused(r.db, insert, "fpTarget is reader: use") // all the same
 			tx, err := r.db.BeginTx(WithTarget(r.Context(), topology.Reader), nil)
 			r.must(err)
 			_, err = tx.ExecContext(WithTarget(r.Context(), topology.Writer), insert)
@@ -113,7 +113,7 @@ func TestReadersOut(t *testing.T) {
 		}},
 		"all readers crash": {"fpTarget=auto", func(r *rig) {
 			conn := r.session()
-			r.reads(r.Context(), conn, readerRole)
+			r.readsOn(r.Context(), conn, readerRole)
 			tx, fresh := readOnly(r), readOnly(r)
 			r.must(r.read(tx)())
 			for _, in := range r.sim.Readers() {
@@ -128,7 +128,7 @@ func TestReadersOut(t *testing.T) {
 			r.must(tx.Rollback())
 			r.must(r.sim.Instance("instance-3").Return())
 			time.Sleep(10 * time.Second)
-			r.reads(r.Context(), conn, readerRole)
+			r.readsOn(r.Context(), conn, readerRole)
 		}},
 		"a transaction that answered nothing begins on another reader": {"fpTarget=auto&fpWriterIsReader=never", func(r *rig) {
 			for range 5 {
@@ -157,14 +157,14 @@ func TestReadersOut(t *testing.T) {
 		}},
 		"a reader becomes the writer under a session": {"fpTarget=auto", func(r *rig) {
 			conn := r.session()
-			r.reads(r.Context(), conn, readerRole)
+			r.readsOn(r.Context(), conn, readerRole)
 			wait := r.background(aurorasim.Kill)
 			r.takes(0, r.read(conn))
 			wait()
 			r.must(r.exec(conn, insert))
 			r.went(insert, writerRole)
 			time.Sleep(10 * time.Second)
-			r.reads(r.Context(), conn, readerRole)
+			r.readsOn(r.Context(), conn, readerRole)
 		}},
 		"a transaction on the reader that becomes the writer": {"", func(r *rig) {
 			tx, err := r.db.BeginTx(WithTarget(r.Context(), topology.Reader), nil)

@@ -28,8 +28,8 @@ func (r *rig) went(statement, role string) {
 	}
 }
 
-// reads fails the test if a read does not go to an instance of that role.
-func (r *rig) reads(ctx context.Context, q queryer, role string) {
+// readsOn fails the test if a read does not go to an instance of that role.
+func (r *rig) readsOn(ctx context.Context, q queryer, role string) {
 	r.Helper()
 	if _, err := r.rows(ctx, q, selectOne); err != nil {
 		r.Error(err)
@@ -89,16 +89,16 @@ func TestRouting(t *testing.T) {
 	}{
 		"by default everything is the writer's": {"", func(r *rig) {
 			for range 10 {
-				r.reads(r.Context(), r.db, writerRole)
+				r.readsOn(r.Context(), r.db, writerRole)
 			}
 			tx, err := r.db.BeginTx(r.Context(), &sql.TxOptions{ReadOnly: true})
 			r.must(err)
-			r.reads(r.Context(), tx, writerRole)
+			r.readsOn(r.Context(), tx, writerRole)
 			r.must(tx.Commit())
 		}},
 		"auto: reads": {"fpTarget=auto", func(r *rig) {
 			for range 10 {
-				r.reads(r.Context(), r.db, readerRole)
+				r.readsOn(r.Context(), r.db, readerRole)
 			}
 			st, err := r.db.PrepareContext(r.Context(), "SELECT n FROM one WHERE n = ?")
 			r.must(err)
@@ -113,34 +113,34 @@ func TestRouting(t *testing.T) {
 		"auto: a session that reads and writes": {"fpTarget=auto", func(r *rig) {
 			conn := r.session()
 			for range 3 {
-				r.reads(r.Context(), conn, readerRole)
+				r.readsOn(r.Context(), conn, readerRole)
 				r.must(r.exec(conn, insert))
 				r.went(insert, writerRole)
-				r.reads(r.Context(), conn, writerRole)
+				r.readsOn(r.Context(), conn, writerRole)
 				time.Sleep(time.Second)
 			}
-			r.reads(r.Context(), conn, readerRole)
+			r.readsOn(r.Context(), conn, readerRole)
 		}},
 		"auto: transactions": {"fpTarget=auto", func(r *rig) {
 			tx, err := r.db.BeginTx(r.Context(), nil)
 			r.must(err)
-			r.reads(r.Context(), tx, writerRole)
+			r.readsOn(r.Context(), tx, writerRole)
 			r.must(r.exec(tx, insert))
 			r.must(tx.Commit())
 			time.Sleep(time.Second)
 			tx, err = r.db.BeginTx(r.Context(), &sql.TxOptions{ReadOnly: true})
 			r.must(err)
-			r.reads(r.Context(), tx, readerRole)
+			r.readsOn(r.Context(), tx, readerRole)
 			r.must(tx.Commit())
-			r.reads(r.Context(), r.db, readerRole) // a read-only transaction wrote nothing
+			r.readsOn(r.Context(), r.db, readerRole) // a read-only transaction wrote nothing
 			conn := r.session()
 			r.must(r.exec(conn, "BEGIN"))
-			r.reads(r.Context(), conn, writerRole)
+			r.readsOn(r.Context(), conn, writerRole)
 			r.must(r.exec(conn, "COMMIT"))
 			time.Sleep(time.Second)
 			r.must(r.exec(conn, readOnlyBegin))
 			r.went(readOnlyBegin, readerRole)
-			r.reads(r.Context(), conn, readerRole)
+			r.readsOn(r.Context(), conn, readerRole)
 			r.must(r.exec(conn, "COMMIT"))
 			r.must(r.exec(conn, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
 			r.must(r.exec(conn, readOnlyBegin))
@@ -150,12 +150,12 @@ func TestRouting(t *testing.T) {
 		"auto: a write in a read-only transaction is the server's to refuse": {"fpTarget=auto", func(r *rig) {
 			tx, err := r.db.BeginTx(r.Context(), &sql.TxOptions{ReadOnly: true})
 			r.must(err)
-			r.reads(r.Context(), tx, readerRole)
+			r.readsOn(r.Context(), tx, readerRole)
 			err = r.exec(tx, insert)
 			if !failover.ReadOnly(err) || errors.Is(err, failover.ErrTransactionLost) {
 				r.Errorf("got %v", err)
 			}
-			r.reads(r.Context(), tx, readerRole) // it goes on
+			r.readsOn(r.Context(), tx, readerRole) // it goes on
 			r.must(tx.Commit())
 			r.must(r.exec(r.db, insert))
 		}},
@@ -163,14 +163,14 @@ func TestRouting(t *testing.T) {
 			conn := r.session()
 			r.must(r.exec(conn, "CREATE TEMPORARY TABLE x (n INT)"))
 			time.Sleep(time.Second)
-			r.reads(r.Context(), conn, writerRole)
+			r.readsOn(r.Context(), conn, writerRole)
 		}},
 		"auto: sessions without autocommit": {"fpTarget=auto", func(r *rig) {
 			conn := r.session()
 			r.must(r.exec(conn, "SET autocommit = 0"))
 			time.Sleep(time.Second)
 			for range 3 {
-				r.reads(r.Context(), conn, writerRole)
+				r.readsOn(r.Context(), conn, writerRole)
 				r.must(r.exec(conn, "COMMIT"))
 				time.Sleep(time.Second)
 			}
@@ -181,7 +181,7 @@ func TestRouting(t *testing.T) {
 			}
 			r.must(r.exec(conn, "SET autocommit = 1"))
 			time.Sleep(time.Second)
-			r.reads(r.Context(), conn, readerRole)
+			r.readsOn(r.Context(), conn, readerRole)
 		}},
 		"auto: read your writes": {"fpTarget=auto", func(r *rig) {
 			ctx := WithReadYourWrites(r.Context())
@@ -191,25 +191,25 @@ func TestRouting(t *testing.T) {
 			r.must(err)
 			for range 7 { // 250ms + 500ms
 				start := time.Now()
-				r.reads(r.Context(), one, writerRole)
-				r.reads(ctx, other, writerRole)
-				r.reads(r.Context(), other, readerRole)
+				r.readsOn(r.Context(), one, writerRole)
+				r.readsOn(ctx, other, writerRole)
+				r.readsOn(r.Context(), other, readerRole)
 				if took := time.Since(start); took > 0 {
 					r.Errorf("waited %s", took)
 				}
 				time.Sleep(100 * time.Millisecond)
 			}
 			time.Sleep(100 * time.Millisecond)
-			r.reads(r.Context(), one, readerRole)
-			r.reads(ctx, other, readerRole)
+			r.readsOn(r.Context(), one, readerRole)
+			r.readsOn(ctx, other, readerRole)
 		}},
 		"auto: read your writes, when readers are all that reads may go to": {"fpTarget=auto&fpWriterIsReader=never&fpReadFallback=off", func(r *rig) {
 			conn := r.session()
 			r.must(r.exec(conn, insert))
-			r.reads(r.Context(), conn, writerRole)
+			r.readsOn(r.Context(), conn, writerRole)
 			tx, err := conn.BeginTx(r.Context(), &sql.TxOptions{ReadOnly: true})
 			r.must(err)
-			r.reads(r.Context(), tx, writerRole)
+			r.readsOn(r.Context(), tx, writerRole)
 			r.must(tx.Commit())
 		}},
 		"auto: questions about the last statement": {"fpTarget=auto", func(r *rig) {
@@ -220,7 +220,7 @@ func TestRouting(t *testing.T) {
 				if first == insert {
 					r.must(r.exec(conn, first))
 				} else {
-					r.reads(r.Context(), conn, readerRole)
+					r.readsOn(r.Context(), conn, readerRole)
 				}
 				question := map[string]string{selectOne: "SELECT FOUND_ROWS()", insert: "SELECT ROW_COUNT()"}[first]
 				_, err := r.rows(r.Context(), conn, question)
@@ -230,7 +230,7 @@ func TestRouting(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 			}
-			r.reads(r.Context(), conn, readerRole)
+			r.readsOn(r.Context(), conn, readerRole)
 			// A write cannot have an answer that is on a reader.
 			if err := r.exec(conn, "INSERT INTO t SELECT FOUND_ROWS()"); !errors.Is(err, ErrAnswerGone) || len(r.sim.Seen("INSERT INTO t SELECT FOUND_ROWS()")) != 0 {
 				r.Errorf("got %v", err)
@@ -243,7 +243,7 @@ func TestRouting(t *testing.T) {
 					defer in.ErrorThenClose(1290, "a view's function writes", aurorasim.SQL(selectOne)).Clear()
 				}
 				before := len(r.sim.Seen(selectOne))
-				r.reads(ctx, conn, writerRole)
+				r.readsOn(ctx, conn, writerRole)
 				if n := len(r.sim.Seen(selectOne)) - before; n != 2 {
 					r.Errorf("%d: sent %d times", i, n)
 				}
@@ -260,20 +260,20 @@ func TestRouting(t *testing.T) {
 		"reader": {"fpTarget=reader", func(r *rig) {
 			conn := r.session()
 			for range 3 {
-				r.reads(r.Context(), r.db, readerRole)
+				r.readsOn(r.Context(), r.db, readerRole)
 			}
 			for _, statement := range []string{insert, update, selectLock, "CREATE TEMPORARY TABLE x (n INT)", "CALL p()", "SELECT db.f()"} {
-				r.refused(r.db, statement, "fpTarget=reader")
+				r.refused(r.db, statement, "fpTarget is reader: use")
 				r.refused(conn, statement, hintWriter)
 			}
-			r.reads(r.Context(), conn, readerRole) // a refused write is none
+			r.readsOn(r.Context(), conn, readerRole) // a refused write is none
 			r.must(r.exec(conn, "SET @x = 7, sql_mode = 'ANSI'"))
 			r.must(r.exec(conn, "USE other"))
 			tx, err := conn.BeginTx(r.Context(), nil)
 			r.must(err)
-			r.reads(r.Context(), tx, readerRole)
-			r.refused(tx, insert, "fpTarget=reader")
-			r.reads(r.Context(), tx, readerRole)
+			r.readsOn(r.Context(), tx, readerRole)
+			r.refused(tx, insert, "fpTarget is reader: use")
+			r.readsOn(r.Context(), tx, readerRole)
 			r.must(tx.Commit())
 			r.must(r.db.PingContext(r.Context()))
 			_, err = conn.ExecContext(onWriter(r), insert)
@@ -284,26 +284,26 @@ func TestRouting(t *testing.T) {
 		}},
 		"a context's target": {"", func(r *rig) {
 			conn := r.session()
-			r.reads(onReader(r), conn, readerRole)
-			r.reads(r.Context(), conn, writerRole)
-			r.reads(WithTarget(onReader(r), topology.Unknown), conn, writerRole)
+			r.readsOn(onReader(r), conn, readerRole)
+			r.readsOn(r.Context(), conn, writerRole)
+			r.readsOn(WithTarget(onReader(r), topology.Unknown), conn, writerRole)
 			r.refusedWith(onReader(r), conn, insert, "driver.WithTarget")
 			tx, err := conn.BeginTx(onReader(r), nil)
 			r.must(err)
-			r.reads(r.Context(), tx, readerRole)
+			r.readsOn(r.Context(), tx, readerRole)
 			r.refused(tx, insert, "begun for readers")
 			r.must(tx.Rollback())
 			r.must(r.exec(conn, insert))
 			tx, err = conn.BeginTx(r.Context(), nil)
 			r.must(err)
-			r.reads(onReader(r), tx, writerRole) // a transaction is where it is
+			r.readsOn(onReader(r), tx, writerRole) // a transaction is where it is
 			r.refusedWith(onReader(r), tx, insert, "driver.WithTarget")
 			r.must(r.exec(tx, insert))
 			r.must(tx.Commit())
 		}},
 		"a context's target against auto": {"fpTarget=auto", func(r *rig) {
-			r.reads(onWriter(r), r.db, writerRole)
-			r.reads(r.Context(), r.db, readerRole)
+			r.readsOn(onWriter(r), r.db, writerRole)
+			r.readsOn(r.Context(), r.db, readerRole)
 			r.without(func() {
 				r.takes(promotion, func() error { _, err := r.rows(onWriter(r), r.db, selectOne); return err })
 			})
@@ -332,7 +332,7 @@ func TestRouting(t *testing.T) {
 		"state goes along": {"", func(r *rig) {
 			conn := r.session()
 			r.must(r.exec(conn, "SET @x = 'mine'"))
-			r.reads(onReader(r), conn, readerRole)
+			r.readsOn(onReader(r), conn, readerRole)
 			on := make(map[string]bool)
 			for _, s := range r.sim.Relays(func(s aurorasim.Statement) bool { return strings.Contains(s.SQL, "'mine'") }) {
 				on[s.Instance] = true

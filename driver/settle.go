@@ -48,7 +48,9 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	c.session.SetInTx(c.inTx && c.lost == nil || assumed || b.InTransaction())
 	c.assumed = assumed
 	c.manual = b.Status()&backend.StatusAutocommit == 0
-	c.readerTx = c.readerTx && c.session.InTx()
+	if !c.session.InTx() {
+		c.readOnly, c.readerTx = false, false
+	}
 	changed := c.reported(x, current, before != c.session.InTx())
 	if changed || !x.facts.Plain() || x.unseen() {
 		c.learn(x, err, changed)

@@ -50,9 +50,6 @@ func WithTarget(ctx context.Context, role topology.Role) context.Context {
 
 // aim finds out what the statement is to go to.
 func (c *conn) aim(ctx context.Context, x *exchange) {
-	if x.target != targetUnknown {
-		return // by an earlier attempt
-	}
 	switch {
 	case x.facts.HintsReader():
 		x.target, x.by = targetReader, byHint
@@ -105,12 +102,12 @@ func (c *conn) refusal(x *exchange) error {
 	if x.target == targetReader {
 		return c.misdirected(x, nil)
 	}
-	inTx := c.inTx || c.session.InTx()
+	inTx := c.inTx || c.session.InTx() || c.beginning.again
 	onReader := c.session.Bound() && c.session.Instance().Role != writerRole
 	detail := "its transaction was begun for readers: begin it with driver.WithTarget(ctx, topology.Writer)"
 	switch {
 	case inTx && c.readerTx: // wherever it is
-	case !onReader, c.inReadOnlyTx(): // the server says that itself
+	case !onReader, inTx && c.readOnly: // the server says that itself
 		return nil
 	case inTx:
 	case c.session.Pins() != 0:
@@ -136,18 +133,13 @@ func (c *conn) misdirected(x *exchange, answer error) error {
 	case byContext:
 		e.Detail = "its context is of driver.WithTarget(ctx, topology.Reader): use another one"
 	case byConfig:
-		e.Detail = "fpTarget=reader: use a *sql.DB with fpTarget=auto or writer, driver.WithTarget(ctx, topology.Writer), or " + hintWriter
+		e.Detail = "fpTarget is reader"
+		if c.cluster.cfg.usualTarget() == forReader {
+			e.Detail += ", as all hosts of the DSN are reader endpoints"
+		}
+		e.Detail += ": use a *sql.DB with fpTarget=auto or writer, driver.WithTarget(ctx, topology.Writer), or " + hintWriter
 	}
 	return e
-}
-
-// inReadOnlyTx reports whether the open transaction was begun as a READ ONLY one.
-func (c *conn) inReadOnlyTx() bool {
-	if c.inTx && c.readOnly {
-		return true
-	}
-	b := c.session.Backend()
-	return c.session.InTx() && b != nil && b.InReadOnlyTransaction()
 }
 
 // stays reports whether the statement goes nowhere else than to the reader that it was sent to.
@@ -162,13 +154,8 @@ func (c *conn) astray() bool {
 		(c.session.InTx() || c.session.Pins() != 0)
 }
 
-// manually reports whether the session, on a lease of a reader, has no autocommit, and notes it.
-// What is not directed there would begin a transaction, in which the session may want to write
-// later.
+// manually reports whether the session, on a lease of a reader, has no autocommit. What is not
+// directed there would begin a transaction, in which the session may want to write later.
 func (c *conn) manually(in *pool.Instance, x *exchange) bool {
-	if in.Role == writerRole || x.target == targetReader || c.session.Backend().Status()&backend.StatusAutocommit != 0 {
-		return false
-	}
-	c.manual = true
-	return true
+	return in.Role != writerRole && x.target != targetReader && c.session.Backend().Status()&backend.StatusAutocommit == 0
 }

@@ -44,7 +44,7 @@ func (c *conn) beginTx(ctx context.Context, x *exchange, opts driver.TxOptions) 
 		}
 		begun, err := b.BeginTx(inner, opts)
 		if err == nil {
-			c.inTx, c.readOnly = true, opts.ReadOnly
+			c.inTx = true
 			c.began(x, opts)
 			c.settle(ctx, x, nil)
 			c.open = &tx{conn: c, inner: begun, ctx: ctx}
@@ -74,7 +74,11 @@ func (c *conn) abandon() {
 // readOnlyTx reports whether the program asked for a read-only transaction.
 func (c *conn) readOnlyTx() bool {
 	// A stored routine may have asked for it, too.
-	return c.readsOnly || c.session.Pins() != 0 || c.inReadOnlyTx()
+	if c.readOnly && (c.inTx || c.session.InTx()) || c.readsOnly || c.session.Pins() != 0 {
+		return true
+	}
+	b := c.session.Backend()
+	return c.session.InTx() && b != nil && b.InReadOnlyTransaction()
 }
 
 // Commit ends the transaction. If its answer is lost, the outcome is unknown.
