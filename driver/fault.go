@@ -20,10 +20,11 @@ func (c *conn) fault(ctx context.Context, x *exchange, err error) error {
 // decide is fault for an error that is classified already.
 func (c *conn) decide(ctx context.Context, x *exchange, v failover.Verdict, err error) error {
 	if v.Class == failover.ClassStatement {
+		misdirected := x.target == targetReader && c.stays(x) && failover.ReadOnly(err)
 		if c.settle(ctx, x, err) {
 			return ctx.Err() // stopped by KILL QUERY; the connection lives on
 		}
-		if x.target == targetReader && c.stays(x) && failover.ReadOnly(err) {
+		if misdirected {
 			return c.misdirected(x, err)
 		}
 		return err

@@ -159,6 +159,27 @@ func TestRouting(t *testing.T) {
 			r.must(tx.Commit())
 			r.must(r.exec(r.db, insert))
 		}},
+		"auto: a transaction that a reader has lost with another role": {"fpTarget=auto", func(r *rig) {
+			for _, end := range []string{"read", "commit"} {
+				tx, err := r.db.BeginTx(r.Context(), &sql.TxOptions{ReadOnly: true})
+				r.must(err)
+				r.readsOn(r.Context(), tx, readerRole)
+				match := aurorasim.SQL(selectOne)
+				if end == "commit" {
+					match = aurorasim.Commits
+				}
+				fault := r.sim.Instance(r.instanceOf(selectOne)).ErrorThenClose(1290, "the transaction is gone", match)
+				if end == "read" {
+					r.wants(r.read(tx)(), failover.ErrTransactionLost, failover.NotExecuted)
+					r.must(tx.Rollback())
+				} else {
+					r.wants(tx.Commit(), failover.ErrTransactionLost, failover.NotExecuted)
+				}
+				if fault.Hits() != 1 {
+					r.Errorf("%s: refused %d times", end, fault.Hits())
+				}
+			}
+		}},
 		"auto: what is pinned stays with the writer": {"fpTarget=auto", func(r *rig) {
 			conn := r.session()
 			r.must(r.exec(conn, "CREATE TEMPORARY TABLE x (n INT)"))

@@ -142,9 +142,17 @@ func (c *conn) misdirected(x *exchange, answer error) error {
 	return e
 }
 
-// stays reports whether the statement goes nowhere else than to the reader that it was sent to.
+// stays reports whether the statement goes nowhere else than to the reader that it was sent to,
+// which may refuse it. That a transaction's read or its end is refused says that the transaction
+// is gone, with the role that the instance had.
 func (c *conn) stays(x *exchange) bool {
-	return x.in != nil && x.in.Role != writerRole && (x.target == targetReader || c.session.Bound())
+	if x.in == nil || x.in.Role == writerRole {
+		return false
+	}
+	if c.session.Bound() {
+		return x.facts.MayWrite()
+	}
+	return x.target == targetReader
 }
 
 // astray reports whether the session is bound to a reader by a transaction or a pin that whoever

@@ -110,6 +110,9 @@ func (g *generator) driver() {
 	if g.chance(25) {
 		d.InitQuery = initQuery
 	}
+	if g.plan.Seed%4 == 1 && !d.SessionMode { // not by chance: the plans of seeds stay what they were
+		d.Target = "auto"
+	}
 	d.Extra = g.Extra
 }
 

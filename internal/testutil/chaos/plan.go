@@ -34,6 +34,7 @@ type Driver struct {
 	ProbeIntervalFast time.Duration
 	ProbeTimeout      time.Duration
 	StallTimeout      time.Duration
+	Target            string `json:",omitempty"` // "" = the writer
 	SessionMode       bool   `json:",omitempty"`
 	SessionReset      bool   `json:",omitempty"`
 	NoRetryReads      bool   `json:",omitempty"`
@@ -62,6 +63,9 @@ func (d Driver) Params() string {
 		d.PoolSize, d.PoolMaxIdle, d.ConnectConcurrent, d.GateSize, d.PreparedCache,
 		d.FailoverTimeout, d.BorrowTimeout, d.ProbeInterval, d.ProbeIntervalFast, d.ProbeTimeout, d.StallTimeout,
 		mode, onOff(!d.SessionReset), onOff(d.NoRetryReads), onOff(d.NoCancelQuery), d.Interpolate)
+	if d.Target != "" {
+		p += "&fpTarget=" + d.Target
+	}
 	if d.InitQuery != "" {
 		p += "&fpInitQuery=" + url.QueryEscape(d.InitQuery)
 	}

@@ -80,6 +80,7 @@ func (p Plan) plainer(with func(change func(q *Plan))) {
 	for _, restore := range []func(d *Driver){
 		func(d *Driver) { d.PoolSize, d.PoolMaxIdle, d.SessionMode = 25, 25, false },
 		func(d *Driver) { d.PoolMaxIdle = d.PoolSize },
+		func(d *Driver) { d.Target = "" },
 		func(d *Driver) { d.ConnectConcurrent = 10 },
 		func(d *Driver) { d.GateSize = 10000 },
 		func(d *Driver) { d.PreparedCache = 256 },
