@@ -46,40 +46,6 @@ func (c *conn) route(ctx context.Context, x *exchange) (*pool.Instance, failover
 	return nil, need
 }
 
-// routeToReaders is route for what readers are for.
-func (c *conn) routeToReaders(ctx context.Context, x *exchange, s *topology.Snapshot) (*pool.Instance, failover.Need) {
-	cl := c.cluster
-	need := failover.Need{Role: topology.Unknown, Seen: s.Version}
-	in, wait, unheard := cl.reader(s, time.Since(c.wroteLast(ctx)))
-	writer, unheardWriter := cl.writer(s)
-	switch cl.cfg.WriterIsReader {
-	case writerAlways:
-		if writer != nil && (in == nil || rand.IntN(1+cl.readers(s)) == 0) {
-			return writer, need
-		}
-	case writerNever:
-		// What must see a write that readers may not have yet is the writer's, and no matter of
-		// how many readers there are.
-		if wait == 0 || x.target != targetAuto {
-			need.Role, writer, unheardWriter = topology.Reader, nil, false
-			break
-		}
-		need.Role = topology.Writer
-	default:
-	}
-	switch {
-	case in != nil:
-		return in, need
-	case writer != nil:
-		return writer, need
-	}
-	need.Content = wait
-	if unheard || unheardWriter {
-		need.Seen-- // the pool is about to hear of this version
-	}
-	return nil, need
-}
-
 // writer is the writer's instance; without one, unheard reports whether the pool is about to
 // hear of it.
 func (cl *cluster) writer(s *topology.Snapshot) (in *pool.Instance, unheard bool) {
@@ -91,16 +57,6 @@ func (cl *cluster) writer(s *topology.Snapshot) (in *pool.Instance, unheard bool
 		return nil, true
 	}
 	return in, false
-}
-
-// readers counts the readers that are not too far behind.
-func (cl *cluster) readers(s *topology.Snapshot) (n int) {
-	for i := range s.Instances {
-		if cl.current(&s.Instances[i]) {
-			n++
-		}
-	}
-	return n
 }
 
 // mayFallBack reports whether a reader may answer while there is no writer: the statement is

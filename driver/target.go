@@ -3,6 +3,8 @@ package driver
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"time"
 
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/backend"
@@ -91,6 +93,50 @@ func (c *conn) forReaders(x *exchange) bool {
 	case targetUnknown, targetWriter:
 	}
 	return false
+}
+
+// routeToReaders is route for what readers are for.
+func (c *conn) routeToReaders(ctx context.Context, x *exchange, s *topology.Snapshot) (*pool.Instance, failover.Need) {
+	cl := c.cluster
+	need := failover.Need{Role: topology.Unknown, Seen: s.Version}
+	in, wait, unheard := cl.reader(s, time.Since(c.wroteLast(ctx)))
+	writer, unheardWriter := cl.writer(s)
+	switch cl.cfg.WriterIsReader {
+	case writerAlways:
+		if writer != nil && (in == nil || rand.IntN(1+cl.readers(s)) == 0) {
+			return writer, need
+		}
+	case writerNever:
+		// What must see a write that readers may not have yet is the writer's, and no matter of
+		// how many readers there are.
+		if wait == 0 || x.target != targetAuto {
+			need.Role, writer, unheardWriter = topology.Reader, nil, false
+			break
+		}
+		need.Role = topology.Writer
+	default:
+	}
+	switch {
+	case in != nil:
+		return in, need
+	case writer != nil:
+		return writer, need
+	}
+	need.Content = wait
+	if unheard || unheardWriter {
+		need.Seen-- // the pool is about to hear of this version
+	}
+	return nil, need
+}
+
+// readers counts the readers that are not too far behind.
+func (cl *cluster) readers(s *topology.Snapshot) (n int) {
+	for i := range s.Instances {
+		if cl.current(&s.Instances[i]) {
+			n++
+		}
+	}
+	return n
 }
 
 // refusal is the error of a statement that may write and does not go to a reader, nil if it
