@@ -280,7 +280,7 @@ func (c *Config) usualTarget() string {
 		if name, _, err := net.SplitHostPort(host); err == nil {
 			host = name
 		}
-		return !topology.IsReaderEndpoint(host)
+		return topology.EndpointOf(host) != topology.EndpointReaders
 	}
 	if len(hosts) == 0 || slices.ContainsFunc(hosts, notReaders) {
 		return keyByName["fpTarget"].def
