@@ -8,6 +8,7 @@ import "time"
 // come while nobody is suspected: the server has too many connections, or the user lost a
 // grant. So a snapshot has for each lag the time at which it was seen, and a lag that
 // nobody has seen for three polls is not known any more, whether an answer came or not.
+// Without a writer nobody falls back: then lags do not get old, but are known until there is one.
 //
 // In a status table a row that stands still is not news, however often it is read. What
 // is compared is the row's time to itself, never to a clock of ours, as clocks differ.
@@ -25,7 +26,7 @@ func (cfg *Config) lagLife() time.Duration { return max(lagPolls*cfg.Interval, l
 
 // age forgets the lags that were seen at limit or before. Those of no limit do not get old.
 func (d *draft) age(limit time.Time) {
-	if limit.IsZero() {
+	if limit.IsZero() || d.current().Writer() == nil {
 		return
 	}
 	for i := range d.current().Instances {
@@ -44,6 +45,9 @@ func (d *draft) age(limit time.Time) {
 // oldestLag is when the lag was seen that is the first to get too old, zero if none is known.
 func (s *Snapshot) oldestLag() time.Time {
 	var oldest time.Time
+	if s.Writer() == nil {
+		return oldest
+	}
 	for i := range s.Instances {
 		in := &s.Instances[i]
 		if in.LagKnown && (oldest.IsZero() || in.LagSeen.Before(oldest)) {
