@@ -139,7 +139,7 @@ func (i *Instance) NoTLS() { i.tls.Store(nil) }
 // certify gives the instance a certificate for all of its names and addresses.
 func (i *Instance) certify() error {
 	c := i.cluster
-	names := []string{i.host(), c.clusterHost("cluster-"), c.clusterHost("cluster-ro-"), "localhost"}
+	names := []string{i.host(), c.writerHost(), c.clusterHost("cluster-ro-"), "localhost"}
 	return i.certifyAs(names, []net.IP{i.ip, net.IPv4(127, 0, 0, 1)})
 }
 

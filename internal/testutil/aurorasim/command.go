@@ -77,11 +77,11 @@ func (c *conn) command(payload []byte) bool {
 	case wire.ComQuit:
 		return false
 	case wire.ComQuery:
-		t := newText(req.Text(), c.escapes(), c.inst.cluster.cfg.Plain)
+		t := c.newText(req.Text())
 		s.SQL = t.sql
 		return c.run(&job{Statement: s, text: t, payload: payload})
 	case wire.ComStmtPrepare:
-		t := newText(req.Text(), c.escapes(), c.inst.cluster.cfg.Plain)
+		t := c.newText(req.Text())
 		s.SQL = t.sql
 		return c.run(&job{Statement: s, text: t, payload: payload, prepared: &statement{text: t}})
 	case wire.ComStmtExecute:
@@ -102,6 +102,12 @@ func (c *conn) command(payload []byte) bool {
 		clear(c.statements)
 	}
 	return c.run(&job{Statement: s, payload: payload})
+}
+
+func (c *conn) newText(sql string) *text {
+	t := newText(sql, c.escapes(), c.inst.cluster.cfg.Plain)
+	t.deployment = c.inst.cluster.cfg.Deployment
+	return t
 }
 
 // execute handles a COM_STMT_EXECUTE. One of a number that is not known goes on: the

@@ -32,6 +32,8 @@ const (
 type Config struct {
 	// Upstream is the server that stands for the shared volume.
 	Upstream Upstream
+	// Deployment says what kind of cluster it is; 0 = Aurora.
+	Deployment Deployment
 	// Instances is the number of instances; 0 = 3. The first is the writer.
 	Instances int
 	// IDs names them; nil = instance-1, instance-2, … With Loopback, the names

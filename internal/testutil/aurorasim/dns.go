@@ -20,8 +20,16 @@ type dns struct {
 	missing  map[string]int      // NXDOMAIN faults by name
 }
 
-// Endpoint is the cluster endpoint, which follows the writer, with port.
-func (c *Cluster) Endpoint() string { return c.withPort(c.clusterHost("cluster-")) }
+// Endpoint is the cluster endpoint, which follows the writer, with port; of a
+// MultiAZInstance its one name, SIM.DOMAIN.
+func (c *Cluster) Endpoint() string { return c.withPort(c.writerHost()) }
+
+func (c *Cluster) writerHost() string {
+	if c.cfg.Deployment == MultiAZInstance {
+		return c.cfg.Name + "." + c.cfg.Domain
+	}
+	return c.clusterHost("cluster-")
+}
 
 // ReaderEndpoint is the endpoint that rotates over the readers, with port. With no
 // reader up it leads to the writer.
@@ -103,7 +111,7 @@ func (c *Cluster) lookup(host string) ([]*Instance, error) {
 	case c.dns.missing[host] > 0:
 		ids = nil
 	case ok:
-	case host == canonical(c.clusterHost("cluster-")):
+	case host == canonical(c.writerHost()):
 		ids = []string{c.dns.writer}
 	case host == canonical(c.clusterHost("cluster-ro-")):
 		ids = c.dns.readers

@@ -59,6 +59,12 @@ type Failover struct {
 	// not end soon; what transactions were open is rolled back, and they get error
 	// 1290 until they end. RestartAfter, BelievesWriter and DropRow then mean nothing.
 	KeepConnections bool
+	// StillWrites lets the old writer go on for so long after the promotion as if nothing had
+	// happened: it keeps its connections, takes new ones and takes writes. Then it crashes for
+	// good. No cluster should do that; where names are all that tell who is the writer,
+	// clients must not rely on it. There is one upstream, so nothing that it takes is lost
+	// here: look at Relays for what went there. Kind then means nothing.
+	StillWrites time.Duration
 	// DropPromoted closes (FIN) the promoted instance's connections at promotion,
 	// as engine versions do that restart it.
 	DropPromoted bool
@@ -93,7 +99,7 @@ func (c *Cluster) Failover(ctx context.Context, f Failover) error {
 		name = old.ID
 	}
 	c.journal.event(EventFailover, name, "%v", f.Kind)
-	if old != nil {
+	if old != nil && f.StillWrites == 0 {
 		if err := old.fail(ctx, f); err != nil {
 			return err
 		}
@@ -101,7 +107,7 @@ func (c *Cluster) Failover(ctx context.Context, f Failover) error {
 	if err := c.pause(ctx, f.PromoteAfter-time.Since(start)); err != nil {
 		return err
 	}
-	if old != nil && f.Kind == Frozen {
+	if old != nil && f.Kind == Frozen && f.StillWrites == 0 {
 		if err := old.fence(ctx, old.connections()); err != nil {
 			return err
 		}
@@ -287,6 +293,14 @@ func (c *Cluster) afterwards(next, old *Instance, f Failover) {
 			c.flipDNS()
 		}
 	})
+	if old != nil && f.StillWrites > 0 {
+		c.background(func(ctx context.Context) {
+			if wait(ctx, f.StillWrites) == nil {
+				_ = old.Crash(ctx)
+			}
+		})
+		return
+	}
 	if old == nil || f.RestartAfter < 0 || f.Kind == Switchover && f.KeepConnections {
 		return
 	}

@@ -7,9 +7,10 @@ import (
 // text is a statement as the relay looks at it. It is made once per COM_QUERY or
 // prepared statement, and taken apart only if somebody asks.
 type text struct {
-	sql     string
-	escapes bool // backslashes escape in this session
-	aurora  bool // it may name something that an instance answers itself
+	sql        string
+	escapes    bool // backslashes escape in this session
+	aurora     bool // it may name something that an instance answers itself
+	deployment Deployment
 
 	tokens  []token
 	lexed   bool
@@ -56,7 +57,7 @@ func (t *text) mentions() names {
 	for n, token := range tokens {
 		switch {
 		case token.kind == sysvarToken:
-			_, ours := variables{}.value(token.sysvar())
+			_, ours := variables{deployment: t.deployment}.value(token.sysvar())
 			t.names.variables = t.names.variables || ours
 		case isVersionCall(tokens, n):
 			t.names.variables = true

@@ -145,7 +145,9 @@ func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 // variables are the values of the names that an instance answers itself, in lower
 // case, as SHOW VARIABLES has them.
 type variables struct {
+	deployment        Deployment
 	serverID, version string
+	hostname          string
 	readOnly          bool
 }
 
@@ -153,9 +155,11 @@ func (i *Instance) variables() variables {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return variables{
-		serverID: i.ID,
-		version:  i.cluster.cfg.AuroraVersion,
-		readOnly: !i.writer && !i.believes,
+		deployment: i.cluster.cfg.Deployment,
+		serverID:   i.ID,
+		version:    i.cluster.cfg.AuroraVersion,
+		hostname:   "ip-" + strings.ReplaceAll(i.ip.String(), ".", "-"),
+		readOnly:   !i.writer && !i.believes,
 	}
 }
 
@@ -168,6 +172,16 @@ const (
 
 // value is a variable's value: string or int64.
 func (v variables) value(name string) (any, bool) {
+	if v.deployment != Aurora {
+		for _, row := range v.rds() {
+			if row[0] == name && (row[1] == "ON" || row[1] == "OFF") {
+				return int64(btoi(row[1] == "ON")), true
+			} else if row[0] == name {
+				return row[1], true
+			}
+		}
+		return nil, false
+	}
 	switch name {
 	case auroraServerID:
 		return v.serverID, true
@@ -184,6 +198,9 @@ func (v variables) value(name string) (any, bool) {
 
 // shown are the rows that SHOW VARIABLES has, sorted.
 func (v variables) shown() [][2]string {
+	if v.deployment != Aurora {
+		return v.rds()
+	}
 	onOff := "OFF"
 	if v.readOnly {
 		onOff = "ON"
