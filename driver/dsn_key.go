@@ -2,6 +2,7 @@ package driver
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,7 +15,7 @@ import (
 // differs from what this version does.
 var keys = []key{
 	newKey("fpTopology", enum("auto", "aurora", "multiAZCluster", "replication", "groupReplication", "dns", "static"),
-		"auto", func(c *Config) *string { return &c.Topology }).only("auto", "aurora", "replication", "static"),
+		"auto", func(c *Config) *string { return &c.Topology }).only("auto", "aurora", "replication", "dns", "static"),
 	newKey("fpInstanceHost", pattern(), "", func(c *Config) *string { return &c.InstanceHost }),
 
 	newKey("fpTarget", enum("writer", "reader", "auto"),
@@ -183,7 +184,9 @@ func (c *Config) conflict() error {
 		return c.clash("fpReaderWeights", "has no use with", "fpReaderStrategy", "it treats all readers alike but those of weight 0: want weighted or leastLoaded")
 	case c.Target == forAuto && c.PoolMode == "session":
 		return c.clash("fpTarget", "makes no sense with", "fpPoolMode", "a session would keep the instance of its first statement")
-	case c.InstanceHost != "" && (c.Topology == "static" || c.Topology == "replication"):
+	case c.Topology == "dns" && len(c.Hosts) > 1:
+		return &dsnError{problem: "fpTopology is dns, which wants one host, whose name leads to the writer", detail: strings.Join(c.Hosts, ", ")}
+	case c.InstanceHost != "" && (c.Topology == "static" || c.Topology == "replication" || c.Topology == "dns"):
 		return c.clash("fpInstanceHost", "has no use with", "fpTopology", "this topology discovers no instances, the hosts are all there are")
 	}
 	return nil

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -39,11 +38,12 @@ var (
 	errForbidden = errors.New("SELECT command denied")
 	errViewless  = errors.New("unknown table")
 	errLogin     = errors.New("access denied")
+	errResolver  = errors.New("lookup: server misbehaving")
 )
 
 func explain(err error) Problem {
 	for target, p := range map[error]Problem{
-		errBusy: ProblemBusy, errForbidden: ProblemDenied, errViewless: ProblemNoView, errLogin: ProblemCredentials,
+		errBusy: ProblemBusy, errForbidden: ProblemDenied, errViewless: ProblemNoView, errLogin: ProblemCredentials, errResolver: ProblemLocal,
 	} {
 		if errors.Is(err, target) {
 			return p
@@ -63,6 +63,7 @@ type server struct {
 	beat     time.Time // of its row, if it is not healthy
 	delay    time.Duration
 	gone     bool // has no row
+	nowhere  bool // connections to it do not say where they lead
 	replica  replica
 
 	open, most, dials int
@@ -76,6 +77,7 @@ type cluster struct {
 	servers map[string]*server // by address
 	names   map[string]string  // endpoint to address
 	plain   bool
+	deaf    bool                 // no name resolves
 	extra   [][]driver.Value     // rows of the view that come from nowhere
 	noise   func() time.Duration // of the rows' times
 	stall   func() time.Duration // of every answer
@@ -162,7 +164,11 @@ func (c *cluster) dial(ctx context.Context, addr string) (Conn, error) {
 	if s != nil {
 		s.dials++
 	}
+	deaf := c.deaf
 	c.mu.Unlock()
+	if deaf {
+		return nil, errResolver
+	}
 	if s == nil {
 		return nil, fmt.Errorf("lookup %s: no such host", addr)
 	}
@@ -282,6 +288,8 @@ func (c *cluster) answer(s *server, query string) (driver.Rows, error) {
 		return newRows([]driver.Value{[]byte(s.id), readOnly}), nil
 	case readOnlyQuery:
 		return newRows([]driver.Value{s.readOnly, []byte("0")}), nil
+	case dnsQuery:
+		return newRows([]driver.Value{[]byte("ip-" + s.id), s.readOnly, []byte("0"), int64(3306)}), nil
 	case autoQuery:
 		rows := &fakeRows{width: 2}
 		add := func(name, value string) { rows.rows = append(rows.rows, []driver.Value{[]byte(name), []byte(value)}) }
@@ -478,14 +486,5 @@ func (w *watched) steady(t *testing.T, id string) {
 	defer w.cluster.mu.Unlock()
 	if w.cluster.server(id).open != 1 {
 		t.Errorf("the steady connection does not lead to %s", id)
-	}
-}
-
-func contains(t *testing.T, text string, parts ...string) {
-	t.Helper()
-	for _, part := range parts {
-		if !strings.Contains(text, part) {
-			t.Errorf("%q is missing in:\n%s", part, text)
-		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 // Config says what a [Monitor] watches. Seeds and Dial are required. It is read once,
 // by [NewMonitor].
 type Config struct {
-	// Provider is "auto" (or ""), "aurora", "replication" or "static".
+	// Provider is "auto" (or ""), "aurora", "replication", "dns" or "static".
 	Provider string
 	// Seeds are the addresses that the program knows, tried in this order.
 	Seeds []string
@@ -34,7 +34,7 @@ type Config struct {
 	Interval time.Duration
 	// IntervalFast is the time between polls of all instances while there is no
 	// confirmed writer or an instance is suspected; 0 = 100ms. It is never longer than
-	// Interval.
+	// Interval, and with "dns" not shorter than 500ms.
 	IntervalFast time.Duration
 	// Timeout bounds one probe, dial and greeting included; 0 = 1s. The first
 	// connection to the cluster gets ten times as long.
@@ -100,8 +100,8 @@ var errClosed = errors.New("failoverproxy: the monitor is closed")
 
 // NewMonitor checks cfg and makes a monitor; it starts and connects nothing.
 func NewMonitor(cfg Config) (*Monitor, error) {
-	if !slices.Contains([]string{"", "auto", "aurora", "replication", "static"}, cfg.Provider) {
-		return nil, fmt.Errorf("failoverproxy: fpTopology %q: want auto, aurora, replication or static", cfg.Provider)
+	if !slices.Contains([]string{"", "auto", "aurora", "replication", "dns", "static"}, cfg.Provider) {
+		return nil, fmt.Errorf("failoverproxy: fpTopology %q: want auto, aurora, replication, dns or static", cfg.Provider)
 	}
 	if cfg.Dial == nil {
 		return nil, errors.New("failoverproxy: topology.Config has no Dial")
@@ -118,6 +118,11 @@ func NewMonitor(cfg Config) (*Monitor, error) {
 	cfg.setDefaults()
 	if cfg.Provider == "aurora" || cfg.InstanceHost != "" {
 		if _, err := newAurora(cfg); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Provider == dnsName {
+		if _, err := newDNS(cfg); err != nil {
 			return nil, err
 		}
 	}
@@ -253,7 +258,7 @@ func (m *Monitor) Probe(ctx context.Context, id string) error {
 		return ctx.Err()
 	case m.ctx.Err() != nil:
 		return errClosed
-	case a.err != nil && m.cfg.Explain(a.err) != ProblemOther:
+	case a.err != nil && (m.cfg.Explain(a.err) != ProblemOther || errors.Is(a.err, errAstray)):
 		return nil
 	}
 	o := a.observation()
@@ -316,7 +321,7 @@ func (m *Monitor) Verify(ctx context.Context, conn Conn, id string, role Role) (
 		return false, err
 	}
 	if gotID != "" && gotID != id || (gotID != "" || gotRole != Unknown) && gotRole != role {
-		return false, fmt.Errorf("failoverproxy: %w: wanted %s as %s, found %s as %s", ErrIdentity, id, role, shownID(gotID), gotRole)
+		return false, fmt.Errorf("failoverproxy: %w: wanted %s as %s, found %s as %s", ErrIdentity, id, role, shownAddr(gotID), gotRole)
 	}
 	return gotID != "", nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"time"
 )
 
@@ -41,6 +42,14 @@ func (l *link) abandon() {
 		l.cut()
 		l.close()
 	}
+}
+
+// RemoteAddr is where the connection leads, nil if nobody knows.
+func (l *link) RemoteAddr() net.Addr {
+	if c, ok := l.Conn.(interface{ RemoteAddr() net.Addr }); ok {
+		return c.RemoteAddr()
+	}
+	return nil
 }
 
 func (l *link) cut() {

@@ -10,7 +10,8 @@ import (
 
 // Conn is a connection of the wrapped driver to one instance. If it has a method
 // Cut(), that is called before Close where the instance may not be there any more, or
-// while Close runs and takes too long, so that Close need not wait for a dead peer.
+// while Close runs and takes too long, so that Close need not wait for a dead peer. If it
+// has a method RemoteAddr() net.Addr, fpTopology=dns knows servers by what that returns.
 type Conn interface {
 	QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error)
 	Close() error

@@ -239,3 +239,12 @@ func TestNames(t *testing.T) {
 		t.Error("nil is a snapshot of nothing")
 	}
 }
+
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in:\n%s", part, text)
+		}
+	}
+}

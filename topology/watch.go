@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,8 +16,10 @@ type watcher struct {
 	*Monitor
 	slots   map[place]*slot
 	results chan result
-	timer   *time.Timer // of the next round
-	aging   *time.Timer // of the first lag that gets too old
+	timer   *time.Timer   // of the next round
+	aging   *time.Timer   // of the first lag that gets too old
+	pace    time.Duration // of rounds while it is fast
+	resolve bool          // each question takes a connection of its own, see provider_dns.go
 	fast    bool
 	warned  bool // of rows that cannot be an instance's
 	lacking bool // warned of what the provider may not ask
@@ -64,10 +67,16 @@ func (m *Monitor) watch(d discovery) {
 	w := &watcher{
 		Monitor: m, slots: make(map[place]*slot), results: make(chan result), timer: time.NewTimer(jittered(m.cfg.Interval)),
 		aging: time.NewTimer(m.cfg.lagLife()),
+		pace:  m.cfg.IntervalFast,
 	}
 	defer w.close()
 	w.heed(d.choice.report)
-	w.slot(place{id: d.choice.report.ID}).link = d.link
+	if first := w.slot(place{id: d.choice.report.ID}); d.choice.provider.Name() == dnsName {
+		w.resolve, w.pace = true, min(max(w.pace, dnsPause), m.cfg.Interval)
+		w.hangUp(first, d.link)
+	} else {
+		first.link = d.link
+	}
 	for {
 		w.plan()
 		select {
@@ -147,7 +156,7 @@ func (w *watcher) round() {
 		w.askSeeds(s)
 	}
 	if w.fast {
-		w.timer.Reset(w.cfg.IntervalFast)
+		w.timer.Reset(w.pace)
 	} else {
 		w.timer.Reset(jittered(w.cfg.Interval))
 	}
@@ -156,7 +165,7 @@ func (w *watcher) round() {
 // hurry has the steady poll come now, unless there was one a moment ago.
 func (w *watcher) hurry() {
 	writer := w.Snapshot().Writer()
-	if writer != nil && time.Since(w.slot(place{id: writer.ID}).last) >= w.cfg.IntervalFast {
+	if writer != nil && time.Since(w.slot(place{id: writer.ID}).last) >= w.pace {
 		w.round()
 	}
 }
@@ -274,7 +283,8 @@ func (w *watcher) take(r result) {
 			return
 		}
 		slot.refused, slot.after, slot.problem = nil, time.Time{}, ProblemOther
-	case r.cancelled:
+	case r.cancelled, errors.Is(r.err, errAstray), w.resolve && w.cfg.Explain(r.err) == ProblemLocal:
+		// Says nothing about the server: one to which connections work is not to lose them.
 	case w.cfg.Explain(r.err).answer():
 		w.refusal(slot, r)
 	case r.id != "":
@@ -301,7 +311,7 @@ func (w *watcher) refusal(slot *slot, r result) {
 func (w *watcher) slacken(slot *slot) {
 	if slot.refused == nil {
 		slot.refused = backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(w.cfg.IntervalFast), backoff.WithMaxInterval(w.cfg.Interval),
+			backoff.WithInitialInterval(w.pace), backoff.WithMaxInterval(w.cfg.Interval),
 			backoff.WithRandomizationFactor(0.1), backoff.WithMaxElapsedTime(0)) // 0: never gives up
 	}
 	slot.after = time.Now().Add(slot.refused.NextBackOff())
@@ -325,7 +335,7 @@ func (w *watcher) keep(id string, l *link) {
 	s := w.Snapshot()
 	in := s.Lookup(id)
 	slot := w.slot(place{id: id})
-	if in == nil || in.Role != Writer && !unsettled(s) || in.State != StateUp && l.addr != in.Addr ||
+	if in == nil || w.resolve || in.Role != Writer && !unsettled(s) || in.State != StateUp && l.addr != in.Addr ||
 		slot.link != nil || slot.cancel != nil {
 		w.hangUp(slot, l)
 		return

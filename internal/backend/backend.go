@@ -2,6 +2,7 @@ package backend
 
 import (
 	"database/sql/driver"
+	"net"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -105,6 +106,15 @@ func (b *Backend) Unsent() {
 		b.sentBefore = b.wire.written.Load()
 		b.heardBefore = b.wire.received.Load()
 	}
+}
+
+// RemoteAddr is where the connection leads, nil if nobody knows: under a network of
+// mysql.RegisterDialContext.
+func (b *Backend) RemoteAddr() net.Addr {
+	if b.wire == nil {
+		return nil
+	}
+	return b.wire.RemoteAddr()
 }
 
 // Addr is the address that the backend was dialled at.

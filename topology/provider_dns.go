@@ -1,0 +1,103 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// dns asks whoever the one name of the DSN leads to: an RDS Multi-AZ instance, whose
+// standby nobody can reach before the name is its own.
+//
+// An instance is known by the address to which the name led, so that a name that leads
+// elsewhere is a failover for everybody else: another instance, a new epoch, and backends to
+// the old address are used no more. As a connection that lasts says nothing about the name, the
+// monitor keeps none here: each of its questions goes over a new one, and the name is resolved
+// for it. So an old server that goes on as if nothing had happened is left within fpProbeInterval,
+// or when the pool connects the next time, whichever comes first.
+//
+// Resolvers may be behind for a while, and not all of them by as much: a name may lead back
+// to the old address for a moment. If that server still takes writes they are lost. So
+// an address from which the name has led away is believed again only when the name has not led
+// to its successor for homesick. What cannot be known: to a process that starts at such a
+// moment the old address may be the newer one.
+type dns struct {
+	mu   sync.Mutex
+	home string          // where the name leads
+	seen time.Time       // when it led there last
+	left map[string]bool // where it led before
+}
+
+const (
+	dnsName = "dns"
+	// The host's name stands for the address where a dialer does not tell that.
+	dnsQuery = "SELECT @@global.hostname, @@global.read_only, @@global.innodb_read_only, @@global.port"
+	// dnsPause is the least time between two look-ups while an instance is suspected:
+	// names take seconds to change, and resolvers limit who asks too often.
+	dnsPause = 500 * time.Millisecond
+	// homesick is longer than a resolver is behind, and shorter than RDS takes from one
+	// failover to the next. The record's time to live is 5 s.
+	homesick = 30 * time.Second
+)
+
+func newDNS(cfg Config) (*dns, error) {
+	if len(cfg.Seeds) != 1 {
+		return nil, errors.New("failoverproxy: fpTopology=dns: want one host, whose name leads to the writer")
+	}
+	return &dns{left: make(map[string]bool)}, nil
+}
+
+func (*dns) Name() string      { return dnsName }
+func (*dns) Members() []Member { return nil }
+
+// Probe takes who answers for the whole cluster.
+func (d *dns) Probe(ctx context.Context, conn Conn, addr string) (Report, error) {
+	id, role, err := d.Identify(ctx, conn, addr)
+	if err != nil {
+		return Report{}, err
+	}
+	if !d.arrive(id) {
+		return Report{}, fmt.Errorf("failoverproxy: %w: %s", errAstray, shownAddr(id))
+	}
+	return Report{
+		ID: id, Addr: addr, Role: role, ReadOnly: role == Reader,
+		Members: []Member{{ID: id, Addr: addr, Writer: role == Writer}},
+	}, nil
+}
+
+// errAstray: that says nothing about the server to which the name should have led.
+var errAstray = errors.New("the name leads to an address that it has left")
+
+// arrive notes where the name led. False means that it is behind.
+func (d *dns) arrive(id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if id != d.home {
+		if d.left[id] && now.Sub(d.seen) < homesick {
+			return false
+		}
+		if d.home != "" {
+			d.left[d.home] = true
+		}
+		delete(d.left, id)
+		d.home = id
+	}
+	d.seen = now
+	return true
+}
+
+func (*dns) Identify(ctx context.Context, conn Conn, _ string) (string, Role, error) {
+	row, err := askOne(ctx, conn, dnsQuery, 4)
+	if err != nil {
+		return "", Unknown, err
+	}
+	id := net.JoinHostPort(row[0].text, row[3].text)
+	if c, ok := conn.(interface{ RemoteAddr() net.Addr }); ok && c.RemoteAddr() != nil {
+		id = c.RemoteAddr().String()
+	}
+	return id, takesWrites(row), nil
+}
