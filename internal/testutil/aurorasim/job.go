@@ -158,6 +158,9 @@ func (c *conn) prepareJob(j *job) {
 	if c.readOnly && j.Executes() && endsReadOnlySession(j.text.lex()) {
 		defer func() { c.readOnly = false }()
 	}
+	if c.answerReplicaStatus(j) {
+		return
+	}
 	named := j.text.mentions()
 	if named.show && j.Command != wire.ComStmtPrepare {
 		j.shown = showVariables(j.text, c.inst.variables(),
@@ -211,11 +214,13 @@ func (c *conn) viewError(n names) *wire.Error {
 	switch {
 	case !n.view:
 		return nil
+	case c.inst.cluster.cfg.NoView && c.inst.cluster.cfg.Deployment == MultiAZCluster:
+		return &wire.Error{Number: 1146, State: "42S02", Message: "Table 'mysql.rds_topology' doesn't exist"}
 	case c.inst.cluster.cfg.NoView:
 		return &wire.Error{Number: 1109, State: "42S02", Message: "Unknown table 'REPLICA_HOST_STATUS' in information_schema"}
 	case c.inst.cluster.isDenied(c.user):
 		return &wire.Error{Number: 1142, State: "42000", Message: "SELECT command denied to user '" + c.user + "'@'" + c.host +
-			"' for table 'replica_host_status'"}
+			"' for table '" + c.inst.cluster.cfg.Deployment.relation().name + "'"}
 	}
 	return nil
 }

@@ -34,9 +34,10 @@ func parseQuery(t *text, s scope) (*query, error) {
 		return nil, errUnsupported
 	}
 	q := &query{limit: -1}
-	q.view = fromView(tokens)
+	r := t.deployment.relation()
+	q.view = fromRelation(tokens, r)
 	if q.view {
-		s.columns = viewColumns
+		s.columns = r.columns
 	}
 	p := &parser{scope: s, text: t, tokens: tokens, pos: 1}
 	q.list(p)
@@ -48,12 +49,12 @@ func parseQuery(t *text, s scope) (*query, error) {
 	return q, p.err
 }
 
-// fromView tells whether the view stands behind the first FROM: the names in the list
+// fromRelation tells whether the relation stands behind the first FROM: the names in the list
 // before it need to know.
-func fromView(tokens []token) bool {
+func fromRelation(tokens []token, r relation) bool {
 	for n, t := range tokens {
 		if t.is("FROM") {
-			return isView(tokens, n+1)
+			return isRelation(tokens, n+1, r)
 		}
 	}
 	return false
@@ -177,13 +178,10 @@ func (q *query) orderItem(p *parser) expr {
 }
 
 // run evaluates the query.
-func (q *query) run(view []viewRow, args []any) (columns []wire.Column, rows [][]any) {
+func (q *query) run(view [][]any, args []any) (columns []wire.Column, rows [][]any) {
 	source := [][]any{nil}
 	if q.view {
-		source = nil
-		for _, r := range view {
-			source = append(source, r.values())
-		}
+		source = view
 	}
 	var frames []*frame
 	for _, row := range source {

@@ -26,7 +26,11 @@ func evaluate(sql string, args ...any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	columns, rows := q.run(view, args)
+	var values [][]any
+	for _, r := range view {
+		values = append(values, r.values())
+	}
+	columns, rows := q.run(values, args)
 	var b strings.Builder
 	for n, c := range columns {
 		fmt.Fprintf(&b, "%s%s", []string{"", ","}[min(n, 1)], c.Name)

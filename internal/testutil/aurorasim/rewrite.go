@@ -61,7 +61,7 @@ func (t *text) mentions() names {
 			t.names.variables = t.names.variables || ours
 		case isVersionCall(tokens, n):
 			t.names.variables = true
-		case isView(tokens, n):
+		case isRelation(tokens, n, t.deployment.relation()):
 			t.names.view = true
 		}
 	}
@@ -83,7 +83,7 @@ func mentionsAurora(sql string) bool {
 				return true
 			}
 		case 'r', 'R':
-			if hasPrefixFold(sql[i:], viewName) {
+			if hasPrefixFold(sql[i:], viewName) || hasPrefixFold(sql[i:], rdsTopology.name) || hasPrefixFold(sql[i:], "replica") {
 				return true
 			}
 		case 'v', 'V':
@@ -106,9 +106,11 @@ func isVersionCall(tokens []token, n int) bool {
 }
 
 // isView tells whether the view's qualified name begins at token n.
-func isView(tokens []token, n int) bool {
-	return n+2 < len(tokens) && tokens[n].names(viewSchema) &&
-		tokens[n+1].symbol(".") && tokens[n+2].names(viewName)
+func isView(tokens []token, n int) bool { return isRelation(tokens, n, hostStatus) }
+
+func isRelation(tokens []token, n int, r relation) bool {
+	return n+2 < len(tokens) && tokens[n].names(r.schema) &&
+		tokens[n+1].symbol(".") && tokens[n+2].names(r.name)
 }
 
 // substitute puts literals and derived tables in place of what only Aurora knows,

@@ -182,7 +182,7 @@ func FuzzText(f *testing.F) {
 		tx.mentions()
 		tx.substitute(variables{}, nil)
 		if q, err := parseQuery(tx, scope{}); err == nil {
-			q.run([]viewRow{{id: "a"}}, nil)
+			q.run([][]any{viewRow{id: "a"}.values()}, nil)
 		}
 		filterOf(tx)("aurora_version", "1")
 	})

@@ -145,10 +145,11 @@ func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 // variables are the values of the names that an instance answers itself, in lower
 // case, as SHOW VARIABLES has them.
 type variables struct {
-	deployment        Deployment
-	serverID, version string
-	hostname          string
-	readOnly          bool
+	deployment         Deployment
+	serverID, version  string
+	hostname, address  string
+	number, uuid, port string
+	readOnly           bool
 }
 
 func (i *Instance) variables() variables {
@@ -159,6 +160,10 @@ func (i *Instance) variables() variables {
 		serverID:   i.ID,
 		version:    i.cluster.cfg.AuroraVersion,
 		hostname:   "ip-" + strings.ReplaceAll(i.ip.String(), ".", "-"),
+		address:    i.ip.String(),
+		number:     strconv.FormatInt(i.number(), 10),
+		uuid:       i.uuid(),
+		port:       strconv.Itoa(i.cluster.cfg.Port),
 		readOnly:   !i.writer && !i.believes,
 	}
 }
@@ -177,6 +182,9 @@ func (v variables) value(name string) (any, bool) {
 			if row[0] == name && (row[1] == "ON" || row[1] == "OFF") {
 				return int64(btoi(row[1] == "ON")), true
 			} else if row[0] == name {
+				if n, err := strconv.ParseInt(row[1], 10, 64); err == nil {
+					return n, true
+				}
 				return row[1], true
 			}
 		}
