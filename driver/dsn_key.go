@@ -15,7 +15,7 @@ import (
 // differs from what this version does.
 var keys = []key{
 	newKey("fpTopology", enum("auto", "aurora", "multiAZCluster", "replication", "groupReplication", "dns", "static"),
-		"auto", func(c *Config) *string { return &c.Topology }).only("auto", "aurora", "replication", "dns", "static"),
+		"auto", func(c *Config) *string { return &c.Topology }).only("auto", "aurora", "multiAZCluster", "replication", "dns", "static"),
 	newKey("fpInstanceHost", pattern(), "", func(c *Config) *string { return &c.InstanceHost }),
 
 	newKey("fpTarget", enum("writer", "reader", "auto"),

@@ -28,6 +28,6 @@
 // Servers of asynchronous replication have no table of their own that would name the
 // writer. How their claims are weighed is in succession.go.
 //
-// How a kind of cluster is asked is a [Provider]'s business: aurora, replication,
-// dns, static, or auto, which chooses between aurora and static. No other file has SQL, none has error numbers.
+// How a kind of cluster is asked is a [Provider]'s business: aurora,
+// multiAZCluster, replication, dns, static, or auto, which chooses between aurora and static. No other file has SQL, none has error numbers.
 package topology

@@ -160,6 +160,7 @@ func (d *draft) answer(o observation) {
 	}
 	d.revive(o)
 	if o.report.Lineage != nil {
+		d.enrol(o) // first: who is gone is nobody's source
 		d.inherit(o)
 		return
 	}

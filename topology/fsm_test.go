@@ -37,6 +37,7 @@ var update = flag.Bool("update", false, "write what step does into testdata/fsm,
 // In a replication (a line "replication a b c" in place of "static"), "from a" is a source,
 // "from ?" one that the instance was not connected to since it was started, "has a:1-9" the transactions, "lag 2s" the lag, "adrift" the loss of the source, "is x"
 // another server than the one of that name, "on host", before the others, one of MariaDB.
+// So it is after a line "multiAZCluster", where members are listed: "sees a* b* c*".
 //
 // In a scenario with a line "lags" the readers' lags (~) follow the snapshot. "later 2s" lets
 // time pass, with polls every 5 s.
@@ -114,6 +115,8 @@ func (p *player) play(t *testing.T, where, line string) {
 		p.snapshot = first("static", members)
 	case "replication":
 		p.snapshot = first(replicationName, newReplication(Config{Seeds: strings.Fields(rest)}).Members())
+	case "multiAZCluster":
+		p.snapshot = first(multiAZName, nil)
 	case "begin":
 		p.ticket++
 		p.began[rest] = p.ticket
@@ -197,7 +200,7 @@ func (p *player) parse(kind string, words []string) (observation, error) {
 		o.report.Role = map[string]Role{"writer": Writer, "reader": Reader}[words[0]]
 		o.report.ReadOnly = o.report.Role == Reader
 		words = words[1:]
-		if p.snapshot.Provider == replicationName {
+		if p.snapshot.lineal() {
 			o.report.Lineage = &Lineage{Self: Server{UUID: id}}
 		}
 	case "fail":
@@ -357,7 +360,7 @@ func checkWriterEvents(t *testing.T, old, next *Snapshot, events []Event) {
 	var want []Event
 	before, now := old.Writer(), next.Writer()
 	switch {
-	case now != nil && (now.ID != old.lastWriter || now.lineage != nil && old.Lookup(now.ID).lineage == nil): // or another server at its address
+	case now != nil && (now.ID != old.lastWriter || now.lineage != nil && (old.Lookup(now.ID) == nil || old.Lookup(now.ID).lineage == nil)): // or another server at its address
 		want = []Event{{Kind: WriterChanged, Instance: now.ID}}
 	case now != nil && before == nil:
 		want = []Event{{Kind: WriterBack, Instance: now.ID}}

@@ -16,6 +16,8 @@ func choose(ctx context.Context, cfg Config, conn Conn, addr string) (choice, er
 		c.provider, err = newAurora(cfg)
 	case replicationName:
 		c.provider = newReplication(cfg)
+	case multiAZName:
+		c.provider = newMultiAZCluster(cfg)
 	case dnsName:
 		c.provider, err = newDNS(cfg)
 	case "static":

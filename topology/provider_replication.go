@@ -67,11 +67,19 @@ func (r *replication) Probe(ctx context.Context, conn Conn, addr string) (Report
 	if err != nil {
 		return Report{}, err
 	}
-	report := Report{ID: addr, Role: takesWrites(row), Lineage: &Lineage{Self: selfOf(row), History: row[7].text}}
-	report.ReadOnly = report.Role == Reader
 	r.mu.Lock()
-	r.known[addr] = report.Lineage.Self
+	r.known[addr] = selfOf(row)
 	r.mu.Unlock()
+	report, err := r.survey(ctx, conn, row)
+	report.ID = addr
+	return report, err
+}
+
+// survey makes the report of a server, but for its id, from what it says of itself (the
+// columns of replicationQuery) and from its sources, for which it asks.
+func (r *replication) survey(ctx context.Context, conn Conn, row []cell) (Report, error) {
+	report := Report{Role: takesWrites(row), Lineage: &Lineage{Self: selfOf(row), History: row[7].text}}
+	report.ReadOnly = report.Role == Reader
 	sources, err := askNamed(ctx, conn, sourceQuery(row))
 	if err != nil && r.explain(err) == ProblemDenied {
 		report.Partial = fmt.Errorf("failoverproxy: the user may not see the state of replication, so that lag is not known, and roles are taken from "+

@@ -55,10 +55,13 @@ func (s *Snapshot) claims(in *Instance) bool {
 	return in.Role == Writer || !slices.ContainsFunc(in.lineage.Sources, s.obscure)
 }
 
+// lineal reports whether there is no more than succession to tell the writer by.
+func (s *Snapshot) lineal() bool { return s.Provider == replicationName || s.Provider == multiAZName }
+
 // elect makes the one the writer that is to be it.
 func (d *draft) elect(now uint64) {
 	s := d.current()
-	if s.Provider != replicationName {
+	if !s.lineal() {
 		return
 	}
 	for i := range s.Instances {

@@ -11,6 +11,10 @@ import (
 // that lost its reign is not the writer again before it was demoted.
 func playReplication(t *testing.T, s *source) (writers, changes int) {
 	snapshot := first(replicationName, newReplication(Config{Seeds: randomIDs}).Members())
+	listed := s.n(3) == 0
+	if listed {
+		snapshot = first(multiAZName, nil)
+	}
 	deposed := make(map[string]bool)
 	var ticket uint64
 	for !s.empty() {
@@ -24,6 +28,9 @@ func playReplication(t *testing.T, s *source) (writers, changes int) {
 			o.epoch = snapshot.Epoch
 		case answered:
 			o.report = s.lineage(o.id)
+			if listed {
+				o.report.Addr, o.report.Members = o.id, s.list(o.id)
+			}
 		}
 		before := deepCopy(snapshot)
 		next, events := step(snapshot, o)
@@ -32,7 +39,7 @@ func playReplication(t *testing.T, s *source) (writers, changes int) {
 		}
 		checkInvariants(t, snapshot, next, events)
 		for id := range deposed {
-			if !next.claims(next.Lookup(id)) {
+			if in := next.Lookup(id); in == nil || !next.claims(in) { // one that is gone is another one when it is back
 				delete(deposed, id)
 			}
 		}
@@ -43,7 +50,7 @@ func playReplication(t *testing.T, s *source) (writers, changes int) {
 				t.Errorf("%s is the writer: %s", w.ID, next)
 			}
 		}
-		if reigned := holder(snapshot); w != nil && reigned != "" && reigned != w.ID && next.claims(next.Lookup(reigned)) {
+		if reigned := holder(snapshot); w != nil && reigned != "" && reigned != w.ID && next.Lookup(reigned) != nil && next.claims(next.Lookup(reigned)) {
 			deposed[reigned] = true
 		}
 		if next.Epoch != snapshot.Epoch {
@@ -73,6 +80,21 @@ func (s *source) lineage(id string) Report {
 	r := Report{ID: id, Role: []Role{Writer, Reader}[s.n(2)], Lineage: l, LagKnown: s.n(2) == 0}
 	r.ReadOnly = r.Role == Reader
 	return r
+}
+
+// list makes up the members that an instance lists.
+func (s *source) list(id string) (members []Member) {
+	for _, other := range randomIDs {
+		if other != id && s.n(6) == 0 {
+			continue
+		}
+		m := Member{ID: other, Addr: other, Writer: true}
+		if s.n(30) == 0 {
+			m.Addr = "moved-" + other
+		}
+		members = append(members, m)
+	}
+	return members
 }
 
 // holder is who has the writer's role, in whatever state.

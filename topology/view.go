@@ -49,6 +49,19 @@ func (d *draft) hear(o observation) {
 	d.name(o)
 }
 
+// enrol takes over the list of a member of a replication that has one. Whoever is new is
+// asked before anything is believed of it, and before anybody is who knew nothing before.
+func (d *draft) enrol(o observation) {
+	w := d.current().Writer()
+	if o.report.Members == nil || w != nil && (w.ID != o.report.ID || o.report.Role != Writer) {
+		return
+	}
+	d.remove(o, func(in *Instance) bool { return in.State == StateDown || w != nil && in.State != StateSuspect })
+	for _, m := range o.report.Members {
+		d.list(m)
+	}
+}
+
 // fresh reports whether the list is newer than the one we have. The list of an
 // instance that is new to us belongs to another cluster than we knew, and to
 // another clock.

@@ -189,7 +189,7 @@ func (w *watcher) due(s *Snapshot, in *Instance) bool {
 // not know of the others: the half that was not asked for the longest time, so that each is
 // asked at every second poll at least, and its lag does not get too old.
 func (w *watcher) turn(s *Snapshot) (next []*Instance) {
-	if w.fast || s.Provider != replicationName {
+	if w.fast || !s.lineal() {
 		return nil
 	}
 	readers := 0
@@ -302,7 +302,7 @@ func (w *watcher) refusal(slot *slot, r result) {
 	}
 	// Where all members must be heard before one is believed, one that lets nobody in
 	// must not hold up the others.
-	if s := w.Snapshot(); s.Provider == replicationName && r.id != "" && s.Lookup(r.id).State == StateUnknown {
+	if s := w.Snapshot(); s.lineal() && r.id != "" && s.Lookup(r.id).State == StateUnknown {
 		w.observe(r.observation())
 	}
 }
