@@ -47,10 +47,10 @@ type Config struct {
 	// Topology names the way in which the cluster's instances and their roles are
 	// found: "auto" (default; "" means the same) asks the server once, "aurora",
 	// "multiAZCluster", an RDS Multi-AZ DB cluster, "replication", for which Hosts are
-	// a source and its replicas in any order, "dns", for which Hosts is one name that
+	// a source and its replicas in any order, "groupReplication", for which Hosts are
+	// some of the members of a MySQL group, "dns", for which Hosts is one name that
 	// leads to the writer, as that of an RDS Multi-AZ instance does, or "static", for
-	// which the first of Hosts is the writer and the others are readers. Not
-	// supported yet: "groupReplication".
+	// which the first of Hosts is the writer and the others are readers.
 	Topology string
 
 	// InstanceHost is the host name of a discovered instance with one "?" in place

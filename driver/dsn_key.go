@@ -15,7 +15,7 @@ import (
 // differs from what this version does.
 var keys = []key{
 	newKey("fpTopology", enum("auto", "aurora", "multiAZCluster", "replication", "groupReplication", "dns", "static"),
-		"auto", func(c *Config) *string { return &c.Topology }).only("auto", "aurora", "multiAZCluster", "replication", "dns", "static"),
+		"auto", func(c *Config) *string { return &c.Topology }),
 	newKey("fpInstanceHost", pattern(), "", func(c *Config) *string { return &c.InstanceHost }),
 
 	newKey("fpTarget", enum("writer", "reader", "auto"),
@@ -186,8 +186,8 @@ func (c *Config) conflict() error {
 		return c.clash("fpTarget", "makes no sense with", "fpPoolMode", "a session would keep the instance of its first statement")
 	case c.Topology == "dns" && len(c.Hosts) > 1:
 		return &dsnError{problem: "fpTopology is dns, which wants one host, whose name leads to the writer", detail: strings.Join(c.Hosts, ", ")}
-	case c.InstanceHost != "" && (c.Topology == "static" || c.Topology == "replication" || c.Topology == "dns"):
-		return c.clash("fpInstanceHost", "has no use with", "fpTopology", "this topology discovers no instances, the hosts are all there are")
+	case c.InstanceHost != "" && (c.Topology == "static" || c.Topology == "replication" || c.Topology == "groupReplication" || c.Topology == "dns"):
+		return c.clash("fpInstanceHost", "has no use with", "fpTopology", "this topology makes no host names of ids")
 	}
 	return nil
 }

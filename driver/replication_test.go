@@ -325,7 +325,7 @@ func queryLog(t *testing.T, s *mysqld.Server) string {
 
 var (
 	logged = regexp.MustCompile(`(\d+) (Connect|Query|Prepare|Execute)\t(.*)`)
-	asked  = regexp.MustCompile(`^SELECT @@version|^SHOW (REPLICA|ALL SLAVES) STATUS$`) // by the monitor
+	asked  = regexp.MustCompile(`^SELECT @@version|^SELECT m.MEMBER_ID|^SHOW (REPLICA|ALL SLAVES) STATUS$`) // by the monitor
 )
 
 // statements are those of the application in a query log of one run of a server. A

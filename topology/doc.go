@@ -29,5 +29,5 @@
 // writer. How their claims are weighed is in succession.go.
 //
 // How a kind of cluster is asked is a [Provider]'s business: aurora,
-// multiAZCluster, replication, dns, static, or auto, which chooses between aurora and static. No other file has SQL, none has error numbers.
+// multiAZCluster, replication, groupReplication, dns, static, or auto, which chooses between aurora and static. No other file has SQL, none has error numbers.
 package topology

@@ -65,6 +65,7 @@ type server struct {
 	gone     bool // has no row
 	nowhere  bool // connections to it do not say where they lead
 	replica  replica
+	group    []string // its rows of a group's tables
 
 	open, most, dials int
 	queries           []string
@@ -288,6 +289,8 @@ func (c *cluster) answer(s *server, query string) (driver.Rows, error) {
 		return newRows([]driver.Value{[]byte(s.id), readOnly}), nil
 	case readOnlyQuery:
 		return newRows([]driver.Value{s.readOnly, []byte("0")}), nil
+	case groupQuery:
+		return groupRows(s.id, map[bool]string{true: "1", false: "0"}[s.readOnly], begunAt, s.group...), nil
 	case dnsQuery:
 		return newRows([]driver.Value{[]byte("ip-" + s.id), s.readOnly, []byte("0"), int64(3306)}), nil
 	case autoQuery:

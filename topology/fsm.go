@@ -164,7 +164,11 @@ func (d *draft) answer(o observation) {
 		d.inherit(o)
 		return
 	}
-	switch o.report.Role {
+	role := o.report.Role
+	if w := d.incumbent(); o.report.Spare && w != nil && w.ID != id && w.State != StateDown {
+		role = Reader // it could be the writer, and need not
+	}
+	switch role {
 	case Writer:
 		d.name(o)
 		if d.believe(o) {

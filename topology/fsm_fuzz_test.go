@@ -147,6 +147,7 @@ func (s *source) observation(snapshot *Snapshot, ticket uint64, clock int64) obs
 
 func (s *source) report(id string, clock int64) Report {
 	r := Report{ID: id, Addr: id, Role: s.role()}
+	r.Spare = r.Role == Writer && s.n(6) == 0
 	at := func() time.Time { return time.Unix(clock-int64(s.n(12))+int64(s.n(2)), 0) }
 	writer := id
 	if r.Role != Writer || s.n(4) == 0 {

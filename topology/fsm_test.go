@@ -32,7 +32,7 @@ var update = flag.Bool("update", false, "write what step does into testdata/fsm,
 // "at 10" is the table's time of the answering instance's own row as the writer's,
 // "a*@10" a row: * marks the writer's, @ its time in seconds, / the lag, and
 // "b=other" another address than b's own. "via x" answers at another address than
-// the instance's own, "asked a" in place of instance a, "aside" for Monitor.Probe.
+// the instance's own, "asked a" in place of instance a, "aside" for Monitor.Probe, "spare" a writer among several.
 //
 // In a replication (a line "replication a b c" in place of "static"), "from a" is a source,
 // "from ?" one that the instance was not connected to since it was started, "has a:1-9" the transactions, "lag 2s" the lag, "adrift" the loss of the source, "is x"
@@ -228,6 +228,9 @@ func (p *player) option(o *observation, words []string) (int, error) {
 	switch words[0] {
 	case "aside":
 		o.aside = true
+		return 1, nil
+	case "spare":
+		o.report.Spare = true
 		return 1, nil
 	case "adrift":
 		o.report.Lineage.Adrift = true

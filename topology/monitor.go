@@ -16,8 +16,8 @@ import (
 // Config says what a [Monitor] watches. Seeds and Dial are required. It is read once,
 // by [NewMonitor].
 type Config struct {
-	// Provider is "auto" (or ""), "aurora", "multiAZCluster", "replication", "dns" or
-	// "static".
+	// Provider is "auto" (or ""), "aurora", "multiAZCluster", "replication",
+	// "groupReplication", "dns" or "static".
 	Provider string
 	// Seeds are the addresses that the program knows, tried in this order.
 	Seeds []string
@@ -101,8 +101,8 @@ var errClosed = errors.New("failoverproxy: the monitor is closed")
 
 // NewMonitor checks cfg and makes a monitor; it starts and connects nothing.
 func NewMonitor(cfg Config) (*Monitor, error) {
-	if !slices.Contains([]string{"", "auto", "aurora", multiAZName, "replication", "dns", "static"}, cfg.Provider) {
-		return nil, fmt.Errorf("failoverproxy: fpTopology %q: want auto, aurora, multiAZCluster, replication, dns or static", cfg.Provider)
+	if !slices.Contains([]string{"", "auto", "aurora", multiAZName, "replication", groupName, "dns", "static"}, cfg.Provider) {
+		return nil, fmt.Errorf("failoverproxy: fpTopology %q: want auto, aurora, multiAZCluster, replication, groupReplication, dns or static", cfg.Provider)
 	}
 	if cfg.Dial == nil {
 		return nil, errors.New("failoverproxy: topology.Config has no Dial")

@@ -38,6 +38,7 @@ type Report struct {
 	Addr     string   // its own address; "" is the one at which it was asked
 	Role     Role     // what it claims to be; Unknown if it cannot tell
 	ReadOnly bool     // it calls itself read-only
+	Spare    bool     // it claims to be the writer, as others may at the same time: one of them is enough
 	Members  []Member // whom it sees, itself among them; nil if it has no view
 	// Proof is the cluster's own time at which it was noted as the writer, in the
 	// view of its own; zero if it is not noted so or there is no such time.
@@ -83,6 +84,9 @@ const (
 // ErrIdentity: a connection led to another instance than it should have, or to one
 // in another role.
 var ErrIdentity = errors.New("address leads to another instance")
+
+// errUnfit: the server is not in a cluster of the kind that the provider asks.
+var errUnfit = errors.New("this is no such cluster")
 
 // validID reports whether id can be an instance's identifier: letters, digits and
 // hyphens, at most 63, which is also what a host name's label may be (RFC 1123).

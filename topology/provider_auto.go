@@ -18,6 +18,8 @@ func choose(ctx context.Context, cfg Config, conn Conn, addr string) (choice, er
 		c.provider = newReplication(cfg)
 	case multiAZName:
 		c.provider = newMultiAZCluster(cfg)
+	case groupName:
+		c.provider = newGroup(cfg)
 	case dnsName:
 		c.provider, err = newDNS(cfg)
 	case "static":

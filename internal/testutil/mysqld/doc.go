@@ -19,6 +19,7 @@
 // and [Server.Close].
 //
 // A source with replicas, and what an operator does to them in a failover: [Replicate].
+// A group replication, which does that by itself: [StartGroup].
 //
 // # Where the servers come from
 //
