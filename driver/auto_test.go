@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/mysqld"
@@ -64,4 +65,52 @@ func TestAuto(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestAutoDeployments: what auto decides on deployments of RDS, in one line and by one question.
+func TestAutoDeployments(t *testing.T) {
+	for name, tc := range map[string]struct {
+		config aurorasim.Config
+		want   string // in the log
+		warns  int
+	}{
+		"aurora":                     {aurorasim.Config{}, "aurora: server is Aurora 3.08.2", 0},
+		"Multi-AZ instance":          {aurorasim.Config{Deployment: aurorasim.MultiAZInstance, Instances: 2}, "dns: server is 8.0.39-fake (minidb) on RDS by itself", 0},
+		"Multi-AZ cluster":           {aurorasim.Config{Deployment: aurorasim.MultiAZCluster}, "multiAZCluster: server is 8.0.39 (Source distribution) on RDS and has a report_host", 0},
+		"Multi-AZ cluster, no grant": {aurorasim.Config{Deployment: aurorasim.MultiAZCluster, Denied: []string{"u"}}, "dns: server is 8.0.39 (Source distribution) on RDS", 1},
+		"Multi-AZ cluster, no table": {aurorasim.Config{Deployment: aurorasim.MultiAZCluster, NoView: true}, "dns: server is 8.0.39 (Source distribution) on RDS", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tc.config.Upstream, tc.config.Network = aurorasim.Fake(), aurorasim.Memory
+				sim, err := aurorasim.Start(t.Context(), tc.config)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer sim.Close()
+				cfg, err := ParseDSN("u:secret@tcp(" + sim.Endpoint() + ")/shop")
+				if err != nil {
+					t.Fatal(err)
+				}
+				var log bytes.Buffer
+				c, err := NewConnector(cfg, WithDialer(sim.DialContext), WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+				if err != nil {
+					t.Fatal(err)
+				}
+				db := sql.OpenDB(c)
+				defer db.Close()
+				if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (a INT)"); err != nil {
+					t.Fatal(err)
+				}
+				if n := sim.Count(aurorasim.Contains("SHOW GLOBAL VARIABLES")); n != 1 {
+					t.Errorf("%d questions to decide", n)
+				}
+				db.Close()
+				lines := strings.Count(log.String(), "level=INFO msg=\"failoverproxy: topology chosen\"")
+				if lines != 1 || !strings.Contains(log.String(), tc.want) || strings.Count(log.String(), "level=WARN") != tc.warns {
+					t.Errorf("it said\n%s", log.String())
+				}
+			})
+		})
+	}
 }

@@ -147,6 +147,7 @@ func TestGroup(t *testing.T) {
 			stop := g.load.start(t.Context())
 			defer func() { stop() }()
 			g.goesOn(t)
+			g.auto(t)
 			old := g.writer(t)
 			for _, s := range g.Servers {
 				if s != old {
@@ -200,6 +201,24 @@ func (g *grouped) rejoin(t *testing.T, s *mysqld.Server) {
 		t.Fatal(err)
 	}
 	g.sees(t, s, topology.Reader, topology.StateUp)
+}
+
+// auto starts another program, which is not told what kind of cluster it is.
+func (g *grouped) auto(t *testing.T) {
+	t.Helper()
+	cfg, err := ParseDSN("app:app@tcp(" + g.Servers[2].Addr() + ")/shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewConnector(cfg, WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(c)
+	defer db.Close()
+	if err := db.PingContext(t.Context()); err != nil || c.Snapshot().Provider != "groupReplication" {
+		t.Errorf("auto takes a group for %s: %v", c.Snapshot().Provider, err)
+	}
 }
 
 // TestGroupQuorum kills two of three at once. The third one says still that it is the primary, and

@@ -28,6 +28,7 @@
 // Servers of asynchronous replication have no table of their own that would name the
 // writer. How their claims are weighed is in succession.go.
 //
-// How a kind of cluster is asked is a [Provider]'s business: aurora,
-// multiAZCluster, replication, groupReplication, dns, static, or auto, which chooses between aurora and static. No other file has SQL, none has error numbers.
+// How a kind of cluster is asked is a [Provider]'s business: aurora, multiAZCluster,
+// replication, groupReplication, dns, static, or auto, which chooses among them. No
+// other file has SQL, none has error numbers.
 package topology

@@ -2,7 +2,6 @@ package topology
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -55,7 +54,7 @@ func (m *multiAZCluster) Probe(ctx context.Context, conn Conn, _ string) (Report
 		return Report{}, m.explained(err)
 	}
 	if len(t) == 0 {
-		return Report{}, errors.New("failoverproxy: " + multiAZView + " is empty, so this is no Multi-AZ DB cluster, or not yet: set fpTopology=dns or static")
+		return Report{}, fmt.Errorf("failoverproxy: %s is empty: set fpTopology=dns or static: %w", multiAZView, errUnfit)
 	}
 	r, err := m.survey(ctx, conn, t[0][3:])
 	if err != nil {
