@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // Group is a MySQL group replication, of real servers. It heals itself, as groups do, and those that
@@ -113,12 +115,21 @@ func (g *Group) Until(ctx context.Context, in, member *Server, want string) erro
 		if err == nil && got == want {
 			return nil
 		}
-		pause := time.NewTimer(50 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("mysqld: port %d sees port %d %s, want %s: %w", in.Port, member.Port, got, want, errors.Join(ctx.Err(), err))
-		case <-pause.C:
+		if late := rest(ctx); late != nil {
+			return fmt.Errorf("mysqld: port %d sees port %d %s, want %s: %w", in.Port, member.Port, got, want, errors.Join(late, err))
 		}
+	}
+}
+
+// rest is a pause between two looks.
+func rest(ctx context.Context) error {
+	pause := time.NewTimer(50 * time.Millisecond)
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-pause.C:
+		return nil
 	}
 }
 
@@ -177,5 +188,17 @@ func (g *Group) Force(ctx context.Context, s *Server) error {
 	if err != nil {
 		return err
 	}
-	return s.Exec(ctx, "SET GLOBAL group_replication_force_members='"+local+"'", "SET GLOBAL group_replication_force_members=''")
+	if err := s.Exec(ctx, "SET GLOBAL group_replication_force_members='"+local+"'"); err != nil {
+		return err
+	}
+	const busy = 3724 // the plugin is at work on it still
+	for {
+		err := s.Exec(ctx, "SET GLOBAL group_replication_force_members=''")
+		if my, ok := errors.AsType[*mysql.MySQLError](err); !ok || my.Number != busy {
+			return err
+		}
+		if late := rest(ctx); late != nil {
+			return errors.Join(late, err)
+		}
+	}
 }
