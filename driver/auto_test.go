@@ -21,14 +21,7 @@ func TestAuto(t *testing.T) {
 			want  string
 		}{{true, "static"}, {false, "aurora"}} {
 			t.Run(test.want, func(t *testing.T) {
-				upstream, err := aurorasim.Server(s.DSN(database))
-				if err != nil {
-					t.Fatal(err)
-				}
-				sim, err := aurorasim.Start(t.Context(), aurorasim.Config{Upstream: upstream, Plain: test.plain})
-				if err != nil {
-					t.Fatal(err)
-				}
+				sim := simulate(t, s, database, aurorasim.Config{Plain: test.plain})
 				defer sim.Close()
 				var log bytes.Buffer
 				c, err := NewConnector(simConfig(sim, s, database), WithDialer(sim.DialContext), WithLogger(slog.New(slog.NewTextHandler(&log, nil))))

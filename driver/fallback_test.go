@@ -393,14 +393,7 @@ func TestReadFallback(t *testing.T) {
 // session without autocommit stays away from it.
 func TestReadFallbackState(t *testing.T) {
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
-		upstream, err := aurorasim.Server(s.DSN(database))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sim, err := aurorasim.Start(t.Context(), aurorasim.Config{Upstream: upstream})
-		if err != nil {
-			t.Fatal(err)
-		}
+		sim := simulate(t, s, database, aurorasim.Config{})
 		defer sim.Close()
 		st := stageOf(t, s, database, simConfig(sim, s, database), WithDialer(sim.DialContext))
 		one := func() *sql.Conn {

@@ -17,6 +17,22 @@ import (
 	"github.com/failoverproxy/failoverproxy/internal/testutil/mysqld"
 )
 
+// through is a pool of our driver whose connections are wrapped.
+func (r *rig) through(wrap func(net.Conn) net.Conn) *sql.DB {
+	r.Helper()
+	cfg, err := ParseDSN("u:secret@tcp(" + r.sim.Endpoint() + ")/shop")
+	r.must(err)
+	c, err := NewConnector(cfg, WithLogger(slog.New(slog.DiscardHandler)), WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := r.sim.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return wrap(conn), nil
+	}))
+	r.must(err)
+	return sql.OpenDB(c)
+}
+
 // crossing is a connection on which a statement and the server's goodbye cross: the one is
 // written while the other is on its way, so the kernel takes it and nobody reads it.
 type crossing struct {
@@ -71,14 +87,7 @@ func TestGoodbyeCrosses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, "", func(r *rig) {
 				var armed atomic.Pointer[func()]
-				cfg, err := ParseDSN("u:secret@tcp(" + r.sim.Endpoint() + ")/shop")
-				r.must(err)
-				c, err := NewConnector(cfg, WithLogger(slog.New(slog.DiscardHandler)), WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
-					conn, err := r.sim.DialContext(ctx, network, addr)
-					return crossing{conn, &armed}, err
-				}))
-				r.must(err)
-				db := sql.OpenDB(c)
+				db := r.through(func(conn net.Conn) net.Conn { return crossing{conn, &armed} })
 				defer db.Close()
 				r.must(db.PingContext(r.Context()))
 				r.db = db
@@ -141,14 +150,7 @@ func TestGoodbyeBehindAnAnswer(t *testing.T) {
 			bubble(t, "", func(r *rig) {
 				var armed atomic.Pointer[string]
 				armed.Store(&statement)
-				cfg, err := ParseDSN("u:secret@tcp(" + r.sim.Endpoint() + ")/shop")
-				r.must(err)
-				c, err := NewConnector(cfg, WithLogger(slog.New(slog.DiscardHandler)), WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
-					conn, err := r.sim.DialContext(ctx, network, addr)
-					return &last{Conn: conn, statement: &armed}, err
-				}))
-				r.must(err)
-				db := sql.OpenDB(c)
+				db := r.through(func(conn net.Conn) net.Conn { return &last{Conn: conn, statement: &armed} })
 				defer db.Close()
 				conn, err := db.Conn(r.Context())
 				r.must(err)
@@ -168,14 +170,7 @@ type deaf struct{ net.Conn }
 func TestRealGoodbye(t *testing.T) {
 	const writers, rounds = 16, 3
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
-		upstream, err := aurorasim.Server(s.DSN(database))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sim, err := aurorasim.Start(t.Context(), aurorasim.Config{Upstream: upstream, DiscardLog: true})
-		if err != nil {
-			t.Fatal(err)
-		}
+		sim := simulate(t, s, database, aurorasim.Config{DiscardLog: true})
 		defer sim.Close()
 		c, err := NewConnector(simConfig(sim, s, database), WithLogger(slog.New(slog.DiscardHandler)),
 			WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {

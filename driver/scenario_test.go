@@ -187,14 +187,7 @@ func TestScenarios(t *testing.T) {
 // play runs a scenario and returns its row of the table.
 func play(t *testing.T, s *mysqld.Server, database string, sc scenario, plain bool) string {
 	t.Helper()
-	upstream, err := aurorasim.Server(s.DSN(database))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sim, err := aurorasim.Start(t.Context(), aurorasim.Config{Upstream: upstream, DiscardLog: true, Instances: cmp.Or(sc.instances, 3)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	sim := simulate(t, s, database, aurorasim.Config{DiscardLog: true, Instances: cmp.Or(sc.instances, 3)})
 	defer sim.Close()
 	a := &act{Cluster: sim}
 	w := &workload{ledger: ledger.New()}
@@ -210,6 +203,7 @@ func play(t *testing.T, s *mysqld.Server, database string, sc scenario, plain bo
 		w.db, w.readers = sql.OpenDB(connector), sql.OpenDB(connector)
 	} else {
 		w.ledger = ledger.New(ledger.WithClassifier(fateOf))
+		var err error
 		if a.c, err = NewConnector(cfg, WithDialer(sim.DialContext), WithLogger(slog.New(slog.DiscardHandler))); err != nil {
 			t.Fatal(err)
 		}

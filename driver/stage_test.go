@@ -171,17 +171,25 @@ func scanInto(ctx context.Context, c *sql.Conn, query string, to any) error {
 	return c.QueryRowContext(ctx, query).Scan(to)
 }
 
-// simStage puts a simulated network between our driver and the server.
-func simStage(t *testing.T, s *mysqld.Server, database string) (*stage, *aurorasim.Cluster) {
+// simulate starts a simulated cluster over a real server; the caller closes it.
+func simulate(t *testing.T, s *mysqld.Server, database string, cfg aurorasim.Config) *aurorasim.Cluster {
 	t.Helper()
 	upstream, err := aurorasim.Server(s.DSN(database))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sim, err := aurorasim.Start(t.Context(), aurorasim.Config{Upstream: upstream, Plain: true, Instances: 1})
+	cfg.Upstream = upstream
+	sim, err := aurorasim.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return sim
+}
+
+// simStage puts a simulated network between our driver and the server.
+func simStage(t *testing.T, s *mysqld.Server, database string) (*stage, *aurorasim.Cluster) {
+	t.Helper()
+	sim := simulate(t, s, database, aurorasim.Config{Plain: true, Instances: 1})
 	t.Cleanup(func() { sim.Close() })
 	cfg := simConfig(sim, s, database)
 	cfg.Topology, cfg.PoolSize, cfg.StallTimeout, cfg.ProbeInterval = "static", 1, time.Minute, time.Minute

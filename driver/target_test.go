@@ -135,14 +135,7 @@ func TestTargets(t *testing.T) {
 // writer to readers and back.
 func TestRoutingOnServers(t *testing.T) {
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
-		upstream, err := aurorasim.Server(s.DSN(database))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sim, err := aurorasim.Start(t.Context(), aurorasim.Config{Upstream: upstream})
-		if err != nil {
-			t.Fatal(err)
-		}
+		sim := simulate(t, s, database, aurorasim.Config{})
 		defer sim.Close()
 		cfg := simConfig(sim, s, database)
 		cfg.Target, cfg.ReadYourWrites = "auto", 0

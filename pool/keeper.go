@@ -3,6 +3,8 @@ package pool
 import (
 	"slices"
 	"time"
+
+	"github.com/jackc/puddle/v2"
 )
 
 // keep is the pool's one goroutine: it moves the coarse clock, listens for silent
@@ -94,9 +96,7 @@ func (in *Instance) pulse() (due bool, heard uint64) {
 }
 
 // sweep closes the backends that were idle for IdleTimeout and those past their
-// lifetime, four times within the shorter of the two but twice a minute at least. puddle hands
-// them out in the order in which it would lend them, and lends next what is given back last:
-// backwards that order stays, otherwise the one that has lain longest would be used next.
+// lifetime, four times within the shorter of the two but twice a minute at least.
 func (in *Instance) sweep(now time.Time) {
 	idle, life := in.pool.cfg.IdleTimeout, in.pool.cfg.MaxLifetime
 	if idle <= 0 && life <= 0 || now.Before(in.nextSweep) {
@@ -113,7 +113,7 @@ func (in *Instance) sweep(now time.Time) {
 	in.mu.Lock()
 	spare := in.readyLocked() - in.pool.cfg.MinIdle.of(in.size)
 	in.mu.Unlock()
-	for _, res := range slices.Backward(in.backends.AcquireAllIdle()) {
+	for _, res := range in.acquireIdle() {
 		if res.Value().outlived(now.UnixNano()) || idle > 0 && res.IdleDuration() > idle && spare > 0 {
 			spare--
 			res.Destroy()
@@ -128,6 +128,15 @@ func (in *Instance) sweep(now time.Time) {
 		}
 		return tired
 	})
+}
+
+// acquireIdle takes all idle connections, to be given back in this order. puddle hands them out in
+// the order in which it would lend them, and lends next what is given back last: backwards that
+// order stays, otherwise the one that has lain longest would be used next.
+func (in *Instance) acquireIdle() []*puddle.Resource[*connection] {
+	idle := in.backends.AcquireAllIdle()
+	slices.Reverse(idle)
+	return idle
 }
 
 // readyLocked counts the connections that are there for anybody.
@@ -159,7 +168,7 @@ func (in *Instance) warm(now time.Time) {
 		return
 	}
 	in.nextWarm = now.Add(warmPause)
-	for _, res := range slices.Backward(in.backends.AcquireAllIdle()) {
+	for _, res := range in.acquireIdle() {
 		if c := res.Value(); c.IsCut() || c.ResetSession(in.ended) != nil {
 			res.Destroy()
 		} else {

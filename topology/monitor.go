@@ -101,8 +101,9 @@ var errClosed = errors.New("failoverproxy: the monitor is closed")
 
 // NewMonitor checks cfg and makes a monitor; it starts and connects nothing.
 func NewMonitor(cfg Config) (*Monitor, error) {
-	if !slices.Contains([]string{"", "auto", "aurora", multiAZName, "replication", groupName, "dns", "static"}, cfg.Provider) {
-		return nil, fmt.Errorf("failoverproxy: fpTopology %q: want auto, aurora, multiAZCluster, replication, groupReplication, dns or static", cfg.Provider)
+	if cfg.Provider != "" && !slices.Contains(providers, cfg.Provider) {
+		last := len(providers) - 1
+		return nil, fmt.Errorf("failoverproxy: fpTopology %q: want %s or %s", cfg.Provider, strings.Join(providers[:last], ", "), providers[last])
 	}
 	if cfg.Dial == nil {
 		return nil, errors.New("failoverproxy: topology.Config has no Dial")
@@ -117,13 +118,11 @@ func NewMonitor(cfg Config) (*Monitor, error) {
 		return nil, errors.New("failoverproxy: no host to begin with")
 	}
 	cfg.setDefaults()
-	if cfg.Provider == "aurora" || cfg.InstanceHost != "" {
-		if _, err := newAurora(cfg); err != nil {
-			return nil, err
-		}
+	if _, err := providerOf(cfg); err != nil {
+		return nil, err
 	}
-	if cfg.Provider == dnsName {
-		if _, err := newDNS(cfg); err != nil {
+	if cfg.InstanceHost != "" {
+		if _, err := newAurora(cfg); err != nil {
 			return nil, err
 		}
 	}

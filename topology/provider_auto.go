@@ -14,32 +14,41 @@ const autoQuery = "SHOW GLOBAL VARIABLES WHERE Variable_name IN " +
 	"('aurora_version', 'aurora_server_id', 'innodb_read_only', 'read_only', 'version', 'version_comment', " +
 	"'datadir', 'report_host', 'group_replication_group_name', 'gtid_mode', 'log_bin', 'wsrep_on')"
 
+// providers are the values of fpTopology.
+var providers = []string{"auto", "aurora", multiAZName, replicationName, groupName, dnsName, "static"}
+
+// providerOf returns the provider that cfg names, nil for auto.
+func providerOf(cfg Config) (Provider, error) {
+	switch cfg.Provider {
+	case "aurora":
+		return newAurora(cfg)
+	case replicationName:
+		return newReplication(cfg), nil
+	case multiAZName:
+		return newMultiAZCluster(cfg), nil
+	case groupName:
+		return newGroup(cfg), nil
+	case dnsName:
+		return newDNS(cfg)
+	case "static":
+		return newStatic(cfg), nil
+	default:
+		return nil, nil //nolint:nilnil // there is none, and nothing is wrong
+	}
+}
+
 // choose returns the provider that cfg names or, for auto, the one that fits what
 // the server at the other end of conn says of itself; with that server's first report.
 func choose(ctx context.Context, cfg Config, conn Conn, addr string) (choice, error) {
-	var c choice
-	var err error
-	switch cfg.Provider {
-	case "aurora":
-		c.provider, err = newAurora(cfg)
-	case replicationName:
-		c.provider = newReplication(cfg)
-	case multiAZName:
-		c.provider = newMultiAZCluster(cfg)
-	case groupName:
-		c.provider = newGroup(cfg)
-	case dnsName:
-		c.provider, err = newDNS(cfg)
-	case "static":
-		c.provider = newStatic(cfg)
-	default:
+	p, err := providerOf(cfg)
+	switch {
+	case err != nil:
+		return choice{}, err
+	case p == nil:
 		return decide(ctx, cfg, conn, addr)
 	}
-	if err != nil {
-		return choice{}, err
-	}
-	c.why = "fpTopology says so"
-	c.report, err = c.provider.Probe(ctx, conn, addr)
+	c := choice{provider: p, why: "fpTopology says so"}
+	c.report, err = p.Probe(ctx, conn, addr)
 	return c, err
 }
 

@@ -198,6 +198,21 @@ func (f Facts) Compound() bool {
 // Opaque reports whether the text does not show all that the statement may do.
 func (f Facts) Opaque() bool { return f.Effects&(EffectUnknown|EffectRoutine) != 0 }
 
+// Preparation is what is to be known of the statement while it is only prepared: that leaves
+// nothing behind, whatever it does when it is executed.
+func (f Facts) Preparation() Facts {
+	return Facts{Kind: Read, flags: f.flags & (hintsReader | hintsWriter)}
+}
+
+// MayWrite reports whether the statement changes data, or may, or locks it: it is neither a
+// read nor transaction control, and not about the session alone.
+func (f Facts) MayWrite() bool { return f.Kind == Write || f.Kind == DDL || f.Kind == Call }
+
+// BeginsReadOnly reports whether the text is one START TRANSACTION … READ ONLY.
+func (f Facts) BeginsReadOnly() bool {
+	return f.Kind == Begin && f.Statements == 1 && f.flags&readOnly != 0
+}
+
 // unknown is what is said of a text that was not understood.
 var unknown = Facts{Effects: EffectUnknown, Statements: 255}
 

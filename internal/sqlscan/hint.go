@@ -38,18 +38,3 @@ func (f Facts) HintsReader() bool { return f.flags&hintsReader != 0 }
 
 // HintsWriter reports whether the text begins with /* fp:writer */.
 func (f Facts) HintsWriter() bool { return f.flags&hintsWriter != 0 }
-
-// Preparation is what is to be known of the statement while it is only prepared: that leaves
-// nothing behind, whatever it does when it is executed.
-func (f Facts) Preparation() Facts {
-	return Facts{Kind: Read, flags: f.flags & (hintsReader | hintsWriter)}
-}
-
-// MayWrite reports whether the statement changes data, or may, or locks it: it is neither a
-// read nor transaction control, and not about the session alone.
-func (f Facts) MayWrite() bool { return f.Kind == Write || f.Kind == DDL || f.Kind == Call }
-
-// BeginsReadOnly reports whether the text is one START TRANSACTION … READ ONLY.
-func (f Facts) BeginsReadOnly() bool {
-	return f.Kind == Begin && f.Statements == 1 && f.flags&readOnly != 0
-}

@@ -123,7 +123,7 @@ func (g *Group) Until(ctx context.Context, in, member *Server, want string) erro
 
 // rest is a pause between two looks.
 func rest(ctx context.Context) error {
-	pause := time.NewTimer(50 * time.Millisecond)
+	pause := time.NewTimer(10 * time.Millisecond)
 	defer pause.Stop()
 	select {
 	case <-ctx.Done():

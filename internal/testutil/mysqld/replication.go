@@ -256,11 +256,8 @@ func (s *Server) lost(ctx context.Context) (map[string]string, error) {
 		if err != nil || status[s.Flavor.dialect().ioRunning] != "Yes" {
 			return status, err
 		}
-		pause := time.NewTimer(5 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-pause.C:
+		if late := rest(ctx); late != nil {
+			return nil, late
 		}
 	}
 }
