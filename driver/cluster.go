@@ -34,6 +34,7 @@ type cluster struct {
 	telemetry *telemetry
 	canceler  *canceler
 	routines  routines
+	mirror    *mirror     // nil without
 	warned    atomic.Bool // that the cluster cannot be reached
 	weighed   atomic.Bool // fpReaderWeights was compared with the cluster
 
@@ -69,6 +70,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 		dial.Stop = cl.canceler.stop
 	}
 	cl.dialer = backend.NewDialer(dial)
+	cl.mirror = newMirror(o.mirror, cl.log)
 	var err error
 	if cl.telemetry, err = newTelemetry(cl, o); err != nil {
 		return nil, err
@@ -212,7 +214,7 @@ func (cl *cluster) silent(id string) {
 func (cl *cluster) stats() Stats {
 	return Stats{
 		Pool: cl.pool.Stats(), Gate: cl.gate.Counters(), MonitorConnections: cl.monitor.Connections(),
-		Cancels: cl.canceler.stats(), Incidents: cl.incidents.Incidents(),
+		Cancels: cl.canceler.stats(), Incidents: cl.incidents.Incidents(), Mirror: cl.mirror.counters(),
 		Statements: StatementStats{
 			Retried: cl.retried.Load(), OutcomeUnknown: cl.outcomeUnknown.Load(),
 			TransactionLost: cl.transactionLost.Load(), StateLost: cl.stateLost.Load(),
@@ -223,11 +225,12 @@ func (cl *cluster) stats() Stats {
 
 func (cl *cluster) close(ctx context.Context, force bool) error {
 	cl.gate.Close()
+	cl.mirror.end(force)
 	cl.canceler.close()
 	cl.monitor.Close()
 	cl.incidents.Close()
 	err := cl.pool.Close(ctx, force)
-	return errors.Join(err, cl.telemetry.close())
+	return errors.Join(err, cl.mirror.wait(ctx), cl.telemetry.close())
 }
 
 // lateDefault logs to slog.Default() as of the time of the message, so that a

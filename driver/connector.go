@@ -41,6 +41,11 @@ func NewConnector(cfg *Config, opts ...Option) (*Connector, error) {
 	if err := o.readAuthority(cfg); err != nil {
 		return nil, err
 	}
+	if o.mirror != nil {
+		if err := o.mirror.check(); err != nil {
+			return nil, err
+		}
+	}
 	cl, err := newCluster(cfg, o)
 	if err != nil {
 		return nil, err
@@ -95,6 +100,8 @@ type Stats struct {
 	Incidents []failover.Incident
 	// Cancels counts statements that were stopped because their context had ended.
 	Cancels CancelStats
+	// Mirror counts the reads that were sent to another database, see [WithMirror].
+	Mirror MirrorStats
 	// MonitorConnections is how many connections the monitor has open: 1 but for
 	// failovers.
 	MonitorConnections int

@@ -52,18 +52,23 @@ type exchange struct {
 	pause    failover.Pause
 	cause    error // of the last fault
 	losses   int   // how often it may have been executed and its answer was lost
+
+	shadow *shadow // for the mirror; nil if it is not sent there
 }
 
 // query executes x for its rows, as often as it takes.
 func (c *conn) query(ctx context.Context, x *exchange) (driver.Rows, error) {
 	ctx, o := c.cluster.telemetry.observe(ctx)
 	x.rows = true
+	if c.cluster.mirror != nil {
+		x.shadow = c.cluster.mirror.draw(ctx, c, x)
+	}
 	inner, err := c.innerRows(ctx, x)
 	c.done(ctx, o, x.text, x, err)
 	if err != nil {
 		return nil, err
 	}
-	*c.rows = rows{conn: c, inner: inner, ctx: ctx, x: *x}
+	*c.rows = rows{conn: c, inner: x.shadow.answered(inner), ctx: ctx, x: *x}
 	return c.rows, nil
 }
 

@@ -28,6 +28,8 @@ type reflection struct {
 	server  *fakemysql.Server
 	away    bool // nobody can connect
 	mirror  *sql.DB
+
+	sessions []*sql.Conn // to be closed
 }
 
 const selectArg = "SELECT n FROM one WHERE n = ?"
@@ -65,7 +67,16 @@ func mirroredWith(t *testing.T, params string, policy MirrorPolicy, test func(r 
 		defer r.server.Close()
 		defer r.mirror.Close()
 		defer rig.db.Close()
+		defer func() {
+			for _, c := range r.sessions {
+				c.Close()
+			}
+		}()
 		test(r)
+		for _, c := range r.sessions {
+			r.must(c.Close())
+		}
+		r.sessions = nil
 		if err := rig.db.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
@@ -204,7 +215,7 @@ func (r *reflection) session() *sql.Conn {
 	r.Helper()
 	c, err := r.db.Conn(r.Context())
 	r.must(err)
-	r.Cleanup(func() { c.Close() })
+	r.sessions = append(r.sessions, c)
 	return c
 }
 

@@ -21,6 +21,7 @@ type options struct {
 	meter  metric.MeterProvider
 	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 	hooks  Hooks
+	mirror *mirrorOption
 
 	authority *authority // of fpTLSCA; nil without
 }

@@ -15,6 +15,52 @@ import (
 // difference between the drivers is the CPU that ours adds to a statement: no server, no
 // socket and no other goroutine is in the way.
 func BenchmarkOverhead(b *testing.B) {
+	replaying(b)
+	ctx := context.Background()
+	for name, run := range overheads {
+		b.Run("statement="+name, func(b *testing.B) {
+			for _, driver := range []string{"mysql", Name} {
+				b.Run("driver="+driver, func(b *testing.B) {
+					db := drivers[driver](b, freeOfCost[driver])
+					defer db.Close()
+					if err := db.PingContext(ctx); err != nil {
+						b.Fatal(err)
+					}
+					b.ReportAllocs()
+					run(b, db)
+				})
+			}
+		})
+	}
+}
+
+// freeOfCost are the DSNs of the connection that costs nothing.
+var freeOfCost = map[string]string{"mysql": "u:secret@overhead(server:3306)/", Name: "u:secret@overhead(server:3306)/?fpTopology=static"}
+
+// overheads are the statements.
+var overheads = map[string]func(b *testing.B, db *sql.DB){
+	"text": func(b *testing.B, db *sql.DB) {
+		ctx := context.Background()
+		for b.Loop() {
+			one(b, db.QueryRowContext(ctx, "SELECT 1"))
+		}
+	},
+	"prepared": func(b *testing.B, db *sql.DB) {
+		ctx := context.Background()
+		st, err := db.PrepareContext(ctx, "SELECT ?")
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer st.Close()
+		for b.Loop() {
+			one(b, st.QueryRowContext(ctx, 1))
+		}
+	},
+}
+
+// replaying makes the connection that costs nothing.
+func replaying(b *testing.B) {
+	b.Helper()
 	server := fakemysql.New(fakemysql.Config{
 		Users: map[string]string{"u": "secret"},
 		Handler: fakemysql.NewScript().
@@ -29,42 +75,6 @@ func BenchmarkOverhead(b *testing.B) {
 		return &replay{Conn: conn, answers: make(map[string][]byte)}, err
 	})
 	b.Cleanup(func() { mysql.DeregisterDialContext("overhead") })
-	ctx := context.Background()
-	for name, run := range map[string]func(b *testing.B, db *sql.DB){
-		"text": func(b *testing.B, db *sql.DB) {
-			for b.Loop() {
-				one(b, db.QueryRowContext(ctx, "SELECT 1"))
-			}
-		},
-		"prepared": func(b *testing.B, db *sql.DB) {
-			st, err := db.PrepareContext(ctx, "SELECT ?")
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer st.Close()
-			for b.Loop() {
-				one(b, st.QueryRowContext(ctx, 1))
-			}
-		},
-	} {
-		b.Run("statement="+name, func(b *testing.B) {
-			for _, driver := range []string{"mysql", Name} {
-				b.Run("driver="+driver, func(b *testing.B) {
-					dsn := "u:secret@overhead(server:3306)/"
-					if driver == Name {
-						dsn += "?fpTopology=static"
-					}
-					db := drivers[driver](b, dsn)
-					defer db.Close()
-					if err := db.PingContext(ctx); err != nil {
-						b.Fatal(err)
-					}
-					b.ReportAllocs()
-					run(b, db)
-				})
-			}
-		})
-	}
 }
 
 // replay answers a statement that it has seen before with what the server said then.

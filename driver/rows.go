@@ -101,7 +101,7 @@ func (r *rows) again(next func() error) error {
 		r.failed = true
 		return err
 	}
-	r.inner = inner
+	r.inner = r.x.shadow.answered(inner)
 	if handedOut := r.columns; handedOut != nil && !slices.Equal(handedOut, inner.Columns()) {
 		// The table was altered meanwhile, and the caller has its buffers ready.
 		return failover.New(failover.ErrResultInterrupted, failover.Unknown, errColumnsChanged)
@@ -139,6 +139,9 @@ func (r *rows) Close() error {
 		return nil
 	case err == nil:
 		c.settle(r.ctx, &r.x, r.own)
+		if r.x.shadow != nil && r.own == nil {
+			r.x.shadow.send(c.unmarked())
+		}
 		return nil
 	case r.x.facts.Read() && !c.session.Bound() && r.ctx.Err() == nil && !c.session.Backend().IsValid():
 		// The connection was lost while rows were skipped that nobody wanted.

@@ -43,7 +43,7 @@ func newTelemetry(cl *cluster, o options) (*telemetry, error) {
 	t.duration = i.histogram("db.client.operation.duration", "s", "Duration of statements, waits and retries included.")
 	t.writerChanges = i.counter("failoverproxy.writer.changes", "{change}", "Writers that took over from another.")
 	t.outage = i.histogram("failoverproxy.incident.outage", "s", "For how long there was no writer to use.")
-	observe := i.observables(cl)
+	observe := i.mirror(cl.mirror, i.observables(cl))
 	if i.err != nil {
 		return nil, i.err
 	}
