@@ -465,3 +465,17 @@ func TestPins(t *testing.T) {
 		}
 	})
 }
+
+// TestPinnedSessionOutlivesDB closes a pinned session just as the pool gives up waiting for it. With
+// the race detector, 50 times are enough.
+func TestPinnedSessionOutlivesDB(t *testing.T) {
+	for range 50 {
+		bubble(t, "", func(r *rig) {
+			c, err := r.db.Conn(r.Context())
+			r.must(err)
+			r.must(r.exec(c, "CREATE TEMPORARY TABLE x (n INT)"))
+			r.must(r.db.Close())
+			_ = c.Close()
+		})
+	}
+}

@@ -282,8 +282,8 @@ func (s *Session) Discard() {
 	if res := s.take(); res != nil {
 		c := res.Value()
 		c.Cut()
+		s.in.abandon(s, c) // first: a pool that is being closed waits for what was not destroyed
 		res.Destroy()
-		s.in.abandon(s, c)
 		s.forfeit()
 	}
 	s.unpinAll()
