@@ -290,6 +290,9 @@ func (c *cluster) answer(s *server, query string) (driver.Rows, error) {
 	case readOnlyQuery:
 		return newRows([]driver.Value{s.readOnly, []byte("0")}), nil
 	case groupQuery:
+		if s.mode == forbidden {
+			return nil, errForbidden
+		}
 		return groupRows(s.id, map[bool]string{true: "1", false: "0"}[s.readOnly], begunAt, s.group...), nil
 	case dnsQuery:
 		return newRows([]driver.Value{[]byte("ip-" + s.id), s.readOnly, []byte("0"), int64(3306)}), nil

@@ -11,7 +11,9 @@ import "time"
 // Without a writer nobody falls back: then lags do not get old, but are known until there is one.
 //
 // In a status table a row that stands still is not news, however often it is read. What
-// is compared is the row's time to itself, never to a clock of ours, as clocks differ.
+// is compared is the row's time to itself, never to a clock of ours, as clocks differ. A row
+// whose time is that of something else, such as a group's view, which lasts for as long as
+// nobody comes or goes, says so (Member.Live).
 
 const (
 	// lagPolls is for how many steady polls a lag is as good as new.
@@ -68,7 +70,7 @@ func (m Member) sameRow(before Member) bool {
 // seen is when what a row says of an instance was news.
 func (in *Instance) seen(o observation, m Member) time.Time {
 	switch {
-	case m.Updated.IsZero(), in.row.ID != "" && !m.sameRow(in.row):
+	case m.Updated.IsZero(), m.Live, in.row.ID != "" && !m.sameRow(in.row):
 		return o.at
 	case in.row.ID != "":
 		return in.LagSeen

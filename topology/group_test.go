@@ -150,3 +150,27 @@ func TestGroupMonitor(t *testing.T) {
 		w.expect(t, "epoch 3: db-a:3306 writer up, db-b:3306 reader up")
 	})
 }
+
+// TestGroupLagStaysKnown: nothing changes in a quiet group, its view's number least of all, and its
+// members are asked all the same. A lag that nobody tells any more gets old as everywhere.
+func TestGroupLagStaysKnown(t *testing.T) {
+	c := newCluster("a", "b")
+	for _, s := range []*server{c.server("a"), c.server("b")} {
+		delete(c.servers, s.addr)
+		s.addr = "db-" + s.id + ":3306"
+		c.servers[s.addr] = s
+		s.group = []string{"a ONLINE PRIMARY 0", "b ONLINE SECONDARY 0"}
+	}
+	c.server("b").readOnly = true
+	bubble(t, c, Config{Provider: groupName, Seeds: []string{"db-a:3306"}}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		for range 12 {
+			pass(5 * time.Second)
+			if in := w.Snapshot().Lookup("db-b:3306"); !in.LagKnown {
+				t.Fatalf("nobody reads there any more: %+v", in)
+			}
+		}
+		c.set("a", forbidden)
+		w.forgets(t, "db-b:3306")
+	})
+}

@@ -59,6 +59,7 @@ type Member struct {
 	ID, Addr string
 	Writer   bool      // seen as the writer; a hint whom to ask. One at most in a view
 	Updated  time.Time // the cluster's own time of the row; zero if it has none
+	Live     bool      // what the row says is of the moment of the question, however old its time
 	Lag      time.Duration
 	LagKnown bool
 	CPU      float64 // percent

@@ -93,7 +93,7 @@ func (g *group) look(ctx context.Context, conn Conn) (r Report, apart string, er
 		r.Role, r.Proof, r.Spare = Writer, view, primaries > 1
 	}
 	for _, row := range t {
-		m := Member{ID: memberAddr(row), Addr: memberAddr(row), Updated: view, Writer: primaries == 1 && row[4].text == memberPrimary}
+		m := Member{ID: memberAddr(row), Addr: memberAddr(row), Updated: view, Live: true, Writer: primaries == 1 && row[4].text == memberPrimary}
 		waiting, known := row[6].number()
 		m.LagKnown = known && waiting == 0 && row[3].text == memberOnline
 		r.Members = append(r.Members, m)
