@@ -22,12 +22,15 @@ type beginning struct {
 // began notes that a transaction has begun. One that has used up a SET TRANSACTION cannot begin
 // again: that is gone.
 func (c *conn) began(x *exchange, opts driver.TxOptions) {
-	c.readOnly, c.readerTx = x.beginsReadOnly, x.target == targetReader && !x.beginsReadOnly
+	c.readOnly, c.readerTx, c.writerTx = x.beginsReadOnly, x.target == targetReader && !x.beginsReadOnly, x.target == targetWriter
 	c.beginning = beginning{
 		fresh: c.oneShot == "" && !c.session.Once(), text: x.text, opts: opts,
 		onReader: x.in.Role != writerRole || c.readerTx,
 	}
 }
+
+// ended notes that no transaction is open any more.
+func (c *conn) ended() { c.readOnly, c.readerTx, c.writerTx = false, false, false }
 
 // restart reports whether the transaction can begin again elsewhere, and makes it so. x is the
 // statement that would be its first; repeatable says that nothing of it ran.

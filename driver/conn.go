@@ -54,8 +54,8 @@ type memory struct {
 	manual bool
 	// readOnly: the open transaction was begun as a READ ONLY one.
 	readOnly bool
-	// readerTx: the open transaction was directed to readers.
-	readerTx bool
+	// readerTx, writerTx: the open transaction was directed to readers, to the writer.
+	readerTx, writerTx bool
 	// silent: the last statement left ROW_COUNT() what it was, perhaps another session's.
 	silent bool
 	// oneShot holds the SET TRANSACTIONs for the transaction to come, with a NUL behind each.

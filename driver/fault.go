@@ -224,6 +224,7 @@ func (c *conn) loseBound(x *exchange, outcome failover.Outcome, cause error) err
 // loseTx is loseBound's part for an open transaction.
 func (c *conn) loseTx(x *exchange, outcome failover.Outcome) error {
 	c.beginning = beginning{} // nor is there anything to begin again
+	c.ended()
 	lost := c.failure(x, failover.ErrTransactionLost, failover.NotExecuted)
 	if !x.facts.EndsTransaction() {
 		c.lost = lost

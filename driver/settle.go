@@ -49,7 +49,7 @@ func (c *conn) settle(ctx context.Context, x *exchange, err error) (stopped bool
 	c.assumed = assumed
 	c.manual = b.Status()&backend.StatusAutocommit == 0
 	if !c.session.InTx() {
-		c.readOnly, c.readerTx = false, false
+		c.ended()
 	}
 	changed := c.reported(x, current, before != c.session.InTx())
 	if changed || !x.facts.Plain() || x.unseen() {

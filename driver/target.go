@@ -69,15 +69,20 @@ func (c *conn) aim(ctx context.Context, x *exchange) {
 		return
 	case topology.Unknown:
 	}
-	switch c.cluster.cfg.Target {
-	case forReader:
+	switch target := c.cluster.cfg.Target; {
+	case c.writerTx && c.inTransaction():
+		x.target = targetWriter // its context is the one that it was begun with
+	case target == forReader:
 		x.target = targetReader
-	case forAuto:
+	case target == forAuto:
 		x.target = targetAuto
 	default:
 		x.target = targetWriter
 	}
 }
+
+// inTransaction reports whether a transaction is open, or is to begin again.
+func (c *conn) inTransaction() bool { return c.inTx || c.session.InTx() || c.beginning.again }
 
 // forReaders reports whether the statement, to which the session binds no backend, is one for
 // readers: it is directed to them, or surely has no effect and nobody has refused it.
@@ -148,7 +153,7 @@ func (c *conn) refusal(x *exchange) error {
 	if x.target == targetReader {
 		return c.misdirected(x, nil)
 	}
-	inTx := c.inTx || c.session.InTx() || c.beginning.again
+	inTx := c.inTransaction()
 	onReader := c.session.Bound() && c.session.Instance().Role != writerRole
 	detail := "its transaction was begun for readers: begin it with driver.WithTarget(ctx, topology.Writer)"
 	switch {

@@ -79,6 +79,32 @@ func TestTargets(t *testing.T) {
 			}
 			r.refused(conn, insert, "begun for readers") // it is to begin again
 		}},
+		"a transaction begun for the writer": {"fpTarget=reader", func(r *rig) {
+			ctx, conn := WithTarget(r.Context(), topology.Writer), r.session()
+			tx, err := conn.BeginTx(ctx, nil)
+			r.must(err)
+			r.must(r.exec(tx, insert))
+			r.readsOn(r.Context(), tx, writerRole)
+			r.must(tx.Commit())
+			time.Sleep(time.Second)
+			r.readsOn(r.Context(), conn, readerRole)
+			r.refused(conn, insert, "fpTarget is reader")
+			_, err = conn.ExecContext(ctx, "BEGIN")
+			r.must(err)
+			r.must(r.exec(conn, update))
+			r.must(r.exec(conn, "COMMIT"))
+			r.refused(conn, insert, "fpTarget is reader")
+			// One that has lost its connection before it did anything is that still, until its end.
+			tx, err = conn.BeginTx(ctx, nil)
+			r.must(err)
+			r.sim.Writer().ResetConnections()
+			r.must(r.exec(tx, "SET @x = 1"))
+			r.must(r.exec(tx, insert))
+			r.sim.Writer().ResetConnections()
+			r.wants(r.exec(tx, insert), failover.ErrTransactionLost, failover.NotExecuted)
+			r.must(tx.Rollback())
+			r.refused(conn, insert, "fpTarget is reader")
+		}},
 		"connections without autocommit": {"fpTarget=auto&autocommit=0", func(r *rig) {
 			for range 3 {
 				conn := r.session()

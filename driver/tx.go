@@ -117,6 +117,7 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 	}
 	if c.beginning.again {
 		c.beginning = beginning{} // nothing was ever done in it
+		c.ended()
 		return nil
 	}
 	ctx, o := c.cluster.telemetry.observe(c.open.ctx) // for what it carries; it may have ended
