@@ -42,7 +42,8 @@ type targetKey struct{}
 // both. The context of a transaction is the one that it was begun with: its statements stay
 // where it is.
 //
-// What may write does not go to a reader: it gets [failover.ErrReadOnlyTarget] and is not sent.
+// What may write, locks or sets a global variable does not go to a reader: it gets
+// [failover.ErrReadOnlyTarget] and is not sent.
 // Which readers there are to choose from, and when the writer is one, say fpMaxReplicaLag,
 // fpReadYourWrites and fpWriterIsReader. A read that is directed to the writer waits for it while
 // there is none, whatever fpReadFallback says.
@@ -147,7 +148,7 @@ func (cl *cluster) readers(s *topology.Snapshot) (n int) {
 // refusal is the error of a statement that may write and does not go to a reader, nil if it
 // may go where it would.
 func (c *conn) refusal(x *exchange) error {
-	if !x.facts.MayWrite() || x.raw {
+	if !x.facts.MayWrite() && !x.facts.Concerns() || x.raw {
 		return nil
 	}
 	if x.target == targetReader {
@@ -158,8 +159,10 @@ func (c *conn) refusal(x *exchange) error {
 	detail := "its transaction was begun for readers: begin it with driver.WithTarget(ctx, topology.Writer)"
 	switch {
 	case inTx && c.readerTx: // wherever it is
-	case !onReader, inTx && c.readOnly: // the server says that itself
+	case !onReader, inTx && c.readOnly && !x.facts.Concerns(): // the server says that itself
 		return nil
+	case inTx && c.readOnly:
+		detail = "its READ ONLY transaction is on a reader, where locks keep nobody out and variables are another server's: begin it with driver.WithTarget(ctx, topology.Writer)"
 	case inTx:
 	case c.session.Pins() != 0:
 		detail = fmt.Sprintf("its session is bound to reader %s by %s: end that, or take another session", c.session.Instance().ID, c.session.Pins())

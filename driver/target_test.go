@@ -105,6 +105,30 @@ func TestTargets(t *testing.T) {
 			r.must(tx.Rollback())
 			r.refused(conn, insert, "fpTarget is reader")
 		}},
+		"locks and global variables are the writer's": {"fpTarget=auto", func(r *rig) {
+			const getLock, setLock, global, noLock = "SELECT GET_LOCK('a', 0)", "SET @x = GET_LOCK('a', 0)", "SET GLOBAL max_connections = 5", "SET @x = 5"
+			for _, text := range []string{getLock, setLock, global} {
+				r.script.On(text)
+			}
+			conn := r.session()
+			tx, err := conn.BeginTx(r.Context(), &sql.TxOptions{ReadOnly: true})
+			r.must(err)
+			r.readsOn(r.Context(), tx, readerRole)
+			for _, text := range []string{selectLock, getLock, setLock, global, "LOCK TABLES t READ", "FLUSH TABLES WITH READ LOCK"} {
+				r.refused(tx, text, "READ ONLY transaction is on a reader")
+				r.refusedWith(onReader(r), r.db, text, "driver.WithTarget")
+			}
+			r.must(r.exec(tx, noLock))
+			r.readsOn(r.Context(), tx, readerRole) // it goes on
+			r.must(tx.Commit())
+			tx, err = conn.BeginTx(WithTarget(r.Context(), topology.Writer), &sql.TxOptions{ReadOnly: true})
+			r.must(err)
+			r.must(r.exec(tx, getLock))
+			r.must(tx.Commit())
+			r.went(getLock, writerRole)
+			r.must(r.exec(r.db, global))
+			r.went(global, writerRole)
+		}},
 		"connections without autocommit": {"fpTarget=auto&autocommit=0", func(r *rig) {
 			for range 3 {
 				conn := r.session()

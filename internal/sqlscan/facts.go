@@ -96,7 +96,7 @@ type Facts struct {
 	flags      flags
 }
 
-type flags uint16
+type flags uint32
 
 const (
 	asksLast       flags = 1 << iota // FOUND_ROWS(), SHOW WARNINGS, …
@@ -114,6 +114,8 @@ const (
 	readOnly                         // START TRANSACTION READ ONLY
 	hintsReader                      // /* fp:reader */
 	hintsWriter                      // /* fp:writer */
+	locks                            // FOR UPDATE, LOCK IN SHARE MODE
+	setsGlobal                       // SET GLOBAL, PERSIST
 )
 
 // Read reports whether the statement surely has no effect on data and session, so
@@ -207,6 +209,13 @@ func (f Facts) Preparation() Facts {
 // MayWrite reports whether the statement changes data, or may, or locks it: it is neither a
 // read nor transaction control, and not about the session alone.
 func (f Facts) MayWrite() bool { return f.Kind == Write || f.Kind == DDL || f.Kind == Call }
+
+// Concerns reports whether the statement is about what the server's other sessions meet: it
+// locks something, or sets a global variable. On a reader it would reach nobody that it is for,
+// and no server refuses it there, nor in a READ ONLY transaction.
+func (f Facts) Concerns() bool {
+	return f.flags&(locks|setsGlobal) != 0 || f.Effects&(EffectNamedLock|EffectTableLock) != 0
+}
 
 // BeginsReadOnly reports whether the text is one START TRANSACTION … READ ONLY.
 func (f Facts) BeginsReadOnly() bool {

@@ -89,10 +89,8 @@ func (s *scanner) keyword(f *Facts) {
 		f.flags |= fromTable
 	case s.is("INTO"): // @x, OUTFILE, DUMPFILE
 		f.Kind = Write
-	case s.is("FOR") && (s.word(s.ahead, "UPDATE") || s.word(s.ahead, "SHARE")):
-		f.Kind = Write // locks
-	case s.is("LOCK"): // IN SHARE MODE
-		f.Kind = Write
+	case s.is("FOR") && (s.word(s.ahead, "UPDATE") || s.word(s.ahead, "SHARE")), s.is("LOCK"): // IN SHARE MODE
+		f.Kind, f.flags = Write, f.flags|locks
 	case s.is("NEXT") && s.word(s.ahead, "VALUE"): // FOR sequence
 		f.Kind = Write
 		if s.word(s.peek(), "FOR") {

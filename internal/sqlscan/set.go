@@ -166,6 +166,9 @@ func (s *scanner) assigned(f *Facts, global *bool) (Change, check) {
 		*global = !s.oneOf("SESSION", "LOCAL")
 		s.advance()
 		if s.is("TRANSACTION") {
+			if *global {
+				f.flags |= setsGlobal
+			}
 			return s.transactions(*global), checkNothing
 		}
 	}
@@ -200,6 +203,7 @@ func (s *scanner) assigned(f *Facts, global *bool) (Change, check) {
 	}
 	s.sign()
 	if elsewhere {
+		f.flags |= setsGlobal
 		return Change{}, checkNothing
 	}
 	what := checkNothing
