@@ -70,6 +70,9 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 	if err := c.refusal(x); err != nil {
 		return nil, err
 	}
+	if c.beginsElsewhere(x) {
+		c.leaveReader(ctx)
+	}
 	if c.session.Bound() {
 		b, err := c.boundBackend(ctx, x)
 		if b != nil && !c.answers(x) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/backend"
+	"github.com/failoverproxy/failoverproxy/internal/sqlscan"
 	"github.com/failoverproxy/failoverproxy/pool"
 	"github.com/failoverproxy/failoverproxy/topology"
 )
@@ -143,6 +144,28 @@ func (cl *cluster) readers(s *topology.Snapshot) (n int) {
 		}
 	}
 	return n
+}
+
+// beginsElsewhere reports whether the statement is a BEGIN in a transaction on a reader, which it
+// ends, and the next one is none for readers.
+func (c *conn) beginsElsewhere(x *exchange) bool {
+	return x.facts.Kind == sqlscan.Begin && x.facts.Statements == 1 && !c.inTx && c.session.InTx() && c.session.Pins() == 0 &&
+		c.session.Instance().Role != writerRole && !c.forReaders(x)
+}
+
+// leaveReader ends the session's transaction on a reader, in which nothing can have been written.
+func (c *conn) leaveReader(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), restTimeout)
+	defer cancel()
+	b := c.session.Backend()
+	if _, err := b.ExecContext(bounded, sqlscan.Rollback.String(), nil); err == nil && !b.InTransaction() {
+		c.session.SetInTx(false)
+		c.session.Release(ctx)
+	} else {
+		c.session.Discard()
+	}
+	c.beginning = beginning{}
+	c.ended()
 }
 
 // refusal is the error of a statement that may write and does not go to a reader, nil if it

@@ -129,6 +129,41 @@ func TestTargets(t *testing.T) {
 			r.must(r.exec(r.db, global))
 			r.went(global, writerRole)
 		}},
+		"BEGIN in a transaction on a reader": {"fpTarget=auto", func(r *rig) {
+			conn := r.session()
+			for range 2 {
+				r.must(r.exec(conn, readOnlyBegin))
+				r.must(r.exec(conn, "SET @x = 'mine'"))
+				r.readsOn(r.Context(), conn, readerRole)
+				where := r.instanceOf(selectOne)
+				r.must(r.exec(conn, readOnlyBegin)) // goes on where it is
+				r.readsOn(r.Context(), conn, readerRole)
+				if got := r.instanceOf(selectOne); got != where {
+					r.Errorf("went to %s from %s", got, where)
+				}
+				open := r.c.Stats().Pool.Instances
+				r.must(r.exec(conn, "BEGIN"))
+				r.went("BEGIN", writerRole)
+				for i, in := range r.c.Stats().Pool.Instances {
+					if in.Open < open[i].Open {
+						r.Errorf("%s has lost a connection", in.ID)
+					}
+				}
+				r.must(r.exec(conn, insert))
+				r.readsOn(r.Context(), conn, writerRole)
+				r.must(r.exec(conn, "COMMIT"))
+				time.Sleep(time.Second)
+				_, err := conn.ExecContext(onReader(r), "BEGIN")
+				r.must(err)
+				_, err = conn.ExecContext(onReader(r), "BEGIN")
+				r.must(err)
+				r.went("BEGIN", readerRole)
+				r.must(r.exec(conn, "BEGIN"))
+				r.must(r.exec(conn, insert))
+				r.must(r.exec(conn, "ROLLBACK"))
+				time.Sleep(time.Second)
+			}
+		}},
 		"connections without autocommit": {"fpTarget=auto&autocommit=0", func(r *rig) {
 			for range 3 {
 				conn := r.session()
