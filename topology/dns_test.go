@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"strings"
@@ -20,7 +21,7 @@ func (f *fakeConn) RemoteAddr() net.Addr {
 	if f.server.nowhere {
 		return nil
 	}
-	return address("10.0.0." + f.server.id)
+	return cmp.Or(f.address, address("10.0.0."+f.server.id))
 }
 
 // named makes an instance, 1, and its standby, 2, with one name.
@@ -205,5 +206,40 @@ func TestDNSResolverIsAway(t *testing.T) {
 		away(false)
 		pass(500 * time.Millisecond)
 		w.expect(t, "epoch 1: 10.0.0.1 writer up")
+	})
+}
+
+// TestDNSSeveralAddresses: the name has an address of each family, and a dialer takes the other one
+// when the first is late. It is one server all the same, until it is another one's name.
+func TestDNSSeveralAddresses(t *testing.T) {
+	c, cfg := named()
+	bubble(t, c, cfg, func(t *testing.T, w *watched) {
+		w.discover(t)
+		for _, other := range []address{"[2001:db8::1]:3306", "", "[2001:db8::1]:3306", "10.0.0.9:3306", ""} {
+			c.do("1", func(s *server) { s.address = other })
+			conn, err := c.dial(t.Context(), endpoint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if _, err := w.Verify(ctx, conn, "10.0.0.1", Writer); err != nil {
+				t.Errorf("%s: %v", other, err)
+			}
+			cancel()
+			conn.Close()
+			w.Suspect("10.0.0.1", 1, ReasonConnect)
+			pass(time.Second)
+			w.expect(t, "epoch 1: 10.0.0.1 writer up")
+			pass(11 * time.Second)
+			w.expect(t, "epoch 1: 10.0.0.1 writer up")
+		}
+		c.do("1", func(s *server) { s.address = "[2001:db8::1]:3306" })
+		c.do("2", func(s *server) { s.readOnly, s.address = false, "[2001:db8::2]:3306" })
+		c.lead("2")
+		pass(6 * time.Second)
+		w.expect(t, "epoch 2: [2001:db8::2]:3306 writer up")
+		c.lead("1")
+		pass(20 * time.Second)
+		w.expect(t, "epoch 2: [2001:db8::2]:3306 writer up")
 	})
 }

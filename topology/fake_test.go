@@ -62,8 +62,9 @@ type server struct {
 	believes bool      // says that it is the writer, and so does its view
 	beat     time.Time // of its row, if it is not healthy
 	delay    time.Duration
-	gone     bool // has no row
-	nowhere  bool // connections to it do not say where they lead
+	gone     bool    // has no row
+	nowhere  bool    // connections to it do not say where they lead
+	address  address // where they lead, if it has more than one
 	replica  replica
 	group    []string // its rows of a group's tables
 
@@ -186,7 +187,7 @@ func (c *cluster) dial(ctx context.Context, addr string) (Conn, error) {
 	}
 	s.open++
 	s.most = max(s.most, s.open)
-	return &fakeConn{cluster: c, server: s, since: s.mode}, nil
+	return &fakeConn{cluster: c, server: s, since: s.mode, address: s.address}, nil
 }
 
 // wait takes the server's delay and then hangs as long as held says.
@@ -223,6 +224,7 @@ type fakeConn struct {
 	cluster *cluster
 	server  *server
 	since   mode // the server's when it was made
+	address address
 	broken  bool
 	cut     bool
 	closed  bool

@@ -19,6 +19,10 @@ import (
 // for it. So an old server that goes on as if nothing had happened is left within fpProbeInterval,
 // or when the pool connects the next time, whichever comes first.
 //
+// A name may have several addresses, one of each family, say, of which a dialer takes now this one and
+// now that one. A server that has the same host name as the one before it is the same, by whichever
+// address: another machine has another one, after a failover of RDS, too.
+//
 // Resolvers may be behind for a while, and not all of them by as much: a name may lead back
 // to the old address for a moment. If that server still takes writes they are lost. So
 // an address from which the name has led away is believed again only when the name has not led
@@ -26,9 +30,10 @@ import (
 // moment the old address may be the newer one.
 type dns struct {
 	mu   sync.Mutex
-	home string          // where the name leads
+	host string          // who is there where the name leads, by its own name
+	home string          // the address that led there first, which is its id
 	seen time.Time       // when it led there last
-	left map[string]bool // where it led before
+	left map[string]bool // to whom it led before, by their own names
 }
 
 const (
@@ -55,11 +60,11 @@ func (*dns) Members() []Member { return nil }
 
 // Probe takes who answers for the whole cluster.
 func (d *dns) Probe(ctx context.Context, conn Conn, addr string) (Report, error) {
-	id, role, err := d.Identify(ctx, conn, addr)
+	id, host, role, err := d.look(ctx, conn)
 	if err != nil {
 		return Report{}, err
 	}
-	if !d.arrive(id) {
+	if !d.arrive(id, host) {
 		return Report{}, fmt.Errorf("failoverproxy: %w: %s", errAstray, shownAddr(id))
 	}
 	return Report{
@@ -72,32 +77,47 @@ func (d *dns) Probe(ctx context.Context, conn Conn, addr string) (Report, error)
 var errAstray = errors.New("the name leads to an address that it has left")
 
 // arrive notes where the name led. False means that it is behind.
-func (d *dns) arrive(id string) bool {
+func (d *dns) arrive(id, host string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	if id != d.home {
-		if d.left[id] && now.Sub(d.seen) < homesick {
+	if host != d.host {
+		if d.left[host] && now.Sub(d.seen) < homesick {
 			return false
 		}
-		if d.home != "" {
-			d.left[d.home] = true
+		if d.host != "" {
+			d.left[d.host] = true
 		}
-		delete(d.left, id)
-		d.home = id
+		delete(d.left, host)
+		d.home, d.host = id, host
 	}
 	d.seen = now
 	return true
 }
 
-func (*dns) Identify(ctx context.Context, conn Conn, _ string) (string, Role, error) {
+func (d *dns) Identify(ctx context.Context, conn Conn, _ string) (string, Role, error) {
+	id, _, role, err := d.look(ctx, conn)
+	return id, role, err
+}
+
+// look asks the server for its own name and its role. Its id is the address that led to it first.
+func (d *dns) look(ctx context.Context, conn Conn) (id, host string, role Role, err error) {
 	row, err := askOne(ctx, conn, dnsQuery, 4)
 	if err != nil {
-		return "", Unknown, err
+		return "", "", Unknown, err
 	}
-	id := net.JoinHostPort(row[0].text, row[3].text)
+	host = net.JoinHostPort(row[0].text, row[3].text)
+	id = host
 	if c, ok := conn.(interface{ RemoteAddr() net.Addr }); ok && c.RemoteAddr() != nil {
 		id = c.RemoteAddr().String()
 	}
-	return id, takesWrites(row), nil
+	if !row[0].known() {
+		host = id
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if host == d.host {
+		id = d.home
+	}
+	return id, host, takesWrites(row), nil
 }
