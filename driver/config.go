@@ -61,7 +61,8 @@ type Config struct {
 	// Target says where statements go that neither a comment nor the context directs (see
 	// [WithTarget]): to the "writer" (default), to a "reader", which refuses
 	// what may write, or "auto": autocommit reads that surely have no effect, and READ ONLY
-	// transactions, to a reader, all else to the writer. Sessions with autocommit off, or with a
+	// transactions, to a reader, all else to the writer, also what is about the server itself
+	// (SHOW PROCESSLIST, XA RECOVER). Sessions with autocommit off, or with a
 	// SET TRANSACTION that waits for its transaction, stay with the writer. "auto" needs PoolMode
 	// "transaction". "", and a DSN without the key, mean "reader" if all Hosts are Aurora's reader
 	// endpoints (NAME.cluster-ro-…), else "writer".

@@ -66,7 +66,7 @@ func (c *conn) mayFallBack(x *exchange) bool {
 	if x.target == targetWriter && x.by != byConfig {
 		return false
 	}
-	return c.cluster.cfg.ReadFallback && x.reads && x.readOnly == nil && c.oneShot == "" && !c.beginning.again && c.cluster.cfg.PoolMode != "session"
+	return c.cluster.cfg.ReadFallback && x.reads && !x.facts.Local() && x.readOnly == nil && c.oneShot == "" && !c.beginning.again && c.cluster.cfg.PoolMode != "session"
 }
 
 // lastWrite is when somebody wrote last. It goes along a context.

@@ -96,7 +96,7 @@ func (c *conn) forReaders(x *exchange) bool {
 	case targetReader:
 		return true
 	case targetAuto:
-		return (x.reads || x.beginsReadOnly) && x.readOnly == nil && c.oneShot == "" && !c.manual
+		return (x.reads && !x.facts.Local() || x.beginsReadOnly) && x.readOnly == nil && c.oneShot == "" && !c.manual
 	case targetUnknown, targetWriter:
 	}
 	return false

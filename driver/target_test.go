@@ -129,6 +129,27 @@ func TestTargets(t *testing.T) {
 			r.must(r.exec(r.db, global))
 			r.went(global, writerRole)
 		}},
+		"what is about the server itself": {"fpTarget=auto", func(r *rig) {
+			for _, text := range []string{"XA RECOVER", "SHOW PROCESSLIST", "SHOW MASTER STATUS", "EXPLAIN FOR CONNECTION 5"} {
+				r.script.On(text)
+				for range 5 {
+					_, err := r.rows(r.Context(), r.db, text)
+					r.must(err)
+					r.went(text, writerRole)
+				}
+				st, err := r.db.PrepareContext(r.Context(), text)
+				r.must(err)
+				_, err = st.ExecContext(r.Context())
+				r.must(err)
+				r.went(text, writerRole)
+				r.must(st.Close())
+				_, err = r.rows(onReader(r), r.db, text)
+				r.must(err)
+				r.went(text, readerRole)
+			}
+			const ids = "SHOW PROCESSLIST"
+			r.without(func() { r.takes(promotion, func() error { _, err := r.rows(r.Context(), r.db, ids); return err }) })
+		}},
 		"BEGIN in a transaction on a reader": {"fpTarget=auto", func(r *rig) {
 			conn := r.session()
 			for range 2 {

@@ -226,7 +226,7 @@ func (s *scanner) xa() Facts {
 	switch {
 	case s.is("RECOVER"):
 		s.rest()
-		return Facts{Kind: Read}
+		return Facts{Kind: Read, flags: local}
 	case s.oneOf("COMMIT", "ROLLBACK"):
 		f.Effects, f.Ends = 0, EffectXA
 	}

@@ -34,3 +34,34 @@ func TestConcerns(t *testing.T) {
 		}
 	}
 }
+
+func TestLocal(t *testing.T) {
+	for text, want := range map[string]bool{
+		"XA RECOVER":                           true,
+		"SHOW FULL PROCESSLIST":                true,
+		"SHOW MASTER STATUS":                   true,
+		"SHOW BINARY LOG STATUS":               true,
+		"SHOW BINLOG EVENTS LIMIT 5":           true,
+		"SHOW ALL SLAVES STATUS":               true,
+		"show replica status":                  true,
+		"SHOW ENGINE INNODB STATUS":            true,
+		"EXPLAIN FOR CONNECTION 5":             true,
+		"EXPLAIN FORMAT=JSON FOR CONNECTION 5": true,
+		"SELECT ID FROM information_schema.PROCESSLIST WHERE TIME > 60": true,
+		"SELECT * FROM `information_schema`.`innodb_trx`":               true,
+		"SELECT COUNT(*) FROM performance_schema.threads":               true,
+		"SHOW TABLES":                       false,
+		"SHOW ENGINES":                      false,
+		"SHOW VARIABLES LIKE 'processlist'": false,
+		"SHOW CREATE TABLE t":               false,
+		"EXPLAIN SELECT 1":                  false,
+		"DESCRIBE t":                        false,
+		"SELECT @@hostname":                 false,
+		"SELECT a FROM information_schema.COLUMNS WHERE b = 'PROCESSLIST'": false,
+	} {
+		f := Scan(text, 0)
+		if f.Local() != want || !f.Read() {
+			t.Errorf("%s: %t, %+v", text, f.Local(), f)
+		}
+	}
+}

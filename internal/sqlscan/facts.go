@@ -116,6 +116,7 @@ const (
 	hintsWriter                      // /* fp:writer */
 	locks                            // FOR UPDATE, LOCK IN SHARE MODE
 	setsGlobal                       // SET GLOBAL, PERSIST
+	local                            // SHOW PROCESSLIST, XA RECOVER
 )
 
 // Read reports whether the statement surely has no effect on data and session, so
@@ -203,7 +204,7 @@ func (f Facts) Opaque() bool { return f.Effects&(EffectUnknown|EffectRoutine) !=
 // Preparation is what is to be known of the statement while it is only prepared: that leaves
 // nothing behind, whatever it does when it is executed.
 func (f Facts) Preparation() Facts {
-	return Facts{Kind: Read, flags: f.flags & (hintsReader | hintsWriter)}
+	return Facts{Kind: Read, flags: f.flags & (hintsReader | hintsWriter | local)}
 }
 
 // MayWrite reports whether the statement changes data, or may, or locks it: it is neither a
@@ -216,6 +217,11 @@ func (f Facts) MayWrite() bool { return f.Kind == Write || f.Kind == DDL || f.Ki
 func (f Facts) Concerns() bool {
 	return f.flags&(locks|setsGlobal) != 0 || f.Effects&(EffectNamedLock|EffectTableLock) != 0
 }
+
+// Local reports whether the answer is about the server that gives it, and of use only with more
+// statements to that server: its connections, for KILL, its prepared XA transactions, its binary log,
+// its place in a replication.
+func (f Facts) Local() bool { return f.flags&local != 0 }
 
 // BeginsReadOnly reports whether the text is one START TRANSACTION … READ ONLY.
 func (f Facts) BeginsReadOnly() bool {

@@ -98,6 +98,8 @@ func (s *scanner) keyword(f *Facts) {
 		}
 	// PREVIOUS VALUE FOR is NULL for a session that took no value of the sequence; one that
 	// did is pinned.
+	case s.named("PROCESSLIST"), s.named("INNODB_TRX"), s.named("PERFORMANCE_SCHEMA"):
+		f.flags |= local
 	case s.named("NEXTVAL") && s.qualified(): // Oracle mode's sequence.nextval
 		s.sequence(f)
 	case s.named("CURRVAL") && s.qualified():

@@ -303,7 +303,11 @@ func (s *scanner) misunderstood() Facts {
 // show reads SHOW …, of which only WHERE holds expressions.
 func (s *scanner) show() Facts {
 	asks := s.oneOf("WARNINGS", "ERRORS", "COUNT", "PROFILE", "PROFILES")
+	here := s.oneOf("MASTER", "BINARY", "BINLOG", "REPLICA", "REPLICAS", "SLAVE", "ALL", "RELAYLOG", "ENGINE")
 	f := s.query(Read).perhaps() // FROM what the server makes up, perhaps
+	if here {
+		f.flags |= local
+	}
 	if asks {
 		f.flags |= asksLast | asksWarnings
 	} else {
@@ -324,14 +328,18 @@ func (s *scanner) explain() Facts {
 	} else {
 		s.advance()
 	}
+	f := Facts{Kind: Read, flags: usesTable} // of a table, or of another connection
 	for !s.over() && !s.symbol('(') && !s.oneOf("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE") {
 		if s.token.kind == userToken { // EXPLAIN … INTO @x
 			return s.misunderstood()
 		}
+		if s.is("FOR") && s.word(s.ahead, "CONNECTION") {
+			f.flags |= local
+		}
 		s.advance()
 	}
 	if s.over() {
-		return Facts{Kind: Read, flags: usesTable} // of a table, or of another connection
+		return f
 	}
 	return s.statement().perhaps()
 }
