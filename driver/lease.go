@@ -158,7 +158,7 @@ func (c *conn) answers(x *exchange) bool {
 func (c *conn) boundBackend(ctx context.Context, x *exchange) (*backend.Backend, error) {
 	b := c.session.Backend()
 	x.in = c.session.Instance()
-	if free := !c.inTx && !c.session.InTx() && c.session.Pins() == 0; free && (x.in.Retired() || x.in.Role != writerRole && !c.forReaders(x) && !x.facts.AsksLastStatement()) {
+	if free := !c.inTx && !c.session.InTx() && c.session.Pins() == 0; free && (x.in.Retired() || !x.facts.AsksLastStatement() && !c.serves(ctx, x)) {
 		c.session.Release(ctx) // nothing but fpPoolMode=session binds it
 		return nil, nil
 	}

@@ -37,8 +37,8 @@ func (cl *cluster) reader(s *topology.Snapshot, since time.Duration) (in *pool.I
 			unheard = true
 			continue
 		}
-		left := cl.cfg.ReadYourWrites + r.Lag - since
-		if cl.cfg.ReadYourWrites <= 0 || left <= 0 {
+		left := cl.missing(r, since)
+		if left == 0 {
 			candidates = append(candidates, candidate.Candidate())
 			continue
 		}
@@ -55,6 +55,14 @@ func (cl *cluster) reader(s *topology.Snapshot, since time.Duration) (in *pool.I
 // current reports whether a reader is near enough to the writer to be asked for it.
 func (cl *cluster) current(r *topology.Instance) bool {
 	return r.Role == topology.Reader && r.State == topology.StateUp && !r.Drained && r.LagKnown && r.Lag <= cl.cfg.MaxReplicaLag
+}
+
+// missing is for how long still a reader may not have a write of so long ago.
+func (cl *cluster) missing(r *topology.Instance, since time.Duration) time.Duration {
+	if cl.cfg.ReadYourWrites <= 0 {
+		return 0
+	}
+	return max(cl.cfg.ReadYourWrites+r.Lag-since, 0)
 }
 
 // otherReaders stands in fpReaderWeights for every instance that is not named there.

@@ -46,6 +46,17 @@ func (c *conn) route(ctx context.Context, x *exchange) (*pool.Instance, failover
 	return nil, need
 }
 
+// serves reports whether the instance that the session happens to be bound to is one for the
+// statement still: a reader may have fallen behind, or not have a write yet that must be seen.
+func (c *conn) serves(ctx context.Context, x *exchange) bool {
+	if x.in.Role == writerRole {
+		return true
+	}
+	cl := c.cluster
+	r := cl.monitor.Snapshot().Lookup(x.in.ID)
+	return c.forReaders(x) && r != nil && cl.current(r) && cl.missing(r, time.Since(c.wroteLast(ctx))) == 0
+}
+
 // writer is the writer's instance; without one, unheard reports whether the pool is about to
 // hear of it.
 func (cl *cluster) writer(s *topology.Snapshot) (in *pool.Instance, unheard bool) {

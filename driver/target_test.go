@@ -224,6 +224,23 @@ func TestTargets(t *testing.T) {
 			}
 			r.refused(conn, insert, "fpTarget is reader")
 		}},
+		"a session for each connection, and readers fall behind": {"fpPoolMode=session&fpTarget=reader", func(r *rig) {
+			conn, late, ctx := r.session(), r.session(), WithReadYourWrites(r.Context())
+			r.readsOn(r.Context(), conn, readerRole)
+			r.readsOn(r.Context(), late, readerRole)
+			where := r.instanceOf(selectOne)
+			_, err := r.db.ExecContext(WithTarget(ctx, topology.Writer), insert)
+			r.must(err)
+			r.readsOn(ctx, conn, writerRole)
+			r.sim.Instance(where).Lag(time.Hour)
+			time.Sleep(6 * time.Second)
+			for range 3 {
+				r.readsOn(r.Context(), late, readerRole)
+				if r.instanceOf(selectOne) == where {
+					r.Error("reads what is an hour old")
+				}
+			}
+		}},
 		"a refused write is no incident": {"fpTarget=reader", func(r *rig) {
 			r.without(func() { r.refused(r.db, insert, "fpTarget is reader") })
 			time.Sleep(5 * time.Second)
