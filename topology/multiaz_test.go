@@ -115,6 +115,10 @@ func TestMultiAZIdentify(t *testing.T) {
 			t.Errorf("%s as %s, %v", id, role, err)
 		}
 	}
+	twice := &fakeRows{width: 3, rows: [][]driver.Value{{"prod.cluster-abc123.us-east-1.rds.amazonaws.com", "0", "0"}, {"reader-2" + rds, "1", "0"}, {"reader-2" + rds, "1", "0"}}}
+	if id, role, err := p.Identify(t.Context(), canned{rows: twice}, endpoint); id != "reader-2" || role != Reader || err != nil {
+		t.Errorf("listed more than once: %s as %s, %v", id, role, err)
+	}
 	if _, _, err := p.Identify(t.Context(), canned{rows: newRows([]driver.Value{"a b", "0", "0"})}, endpoint); err == nil {
 		t.Error("took an endpoint with a blank")
 	}

@@ -96,17 +96,18 @@ func (m *multiAZCluster) member(endpoint, port string) (Member, bool) {
 	return Member{ID: labels[0], Addr: net.JoinHostPort(host, port), Writer: true}, true
 }
 
-// Identify tells the instance, and whether it takes writes.
+// Identify tells the instance, and whether it takes writes. As in Probe, it may be listed twice.
 func (m *multiAZCluster) Identify(ctx context.Context, conn Conn, _ string) (string, Role, error) {
-	row, err := askOne(ctx, conn, multiAZIdentity, 3)
+	t, err := ask(ctx, conn, multiAZIdentity, 3)
 	if err != nil {
 		return "", Unknown, m.explained(err)
 	}
-	member, ok := m.member(row[0].text, "")
-	if !ok {
-		return "", Unknown, impossibleID(row[0].text)
+	for _, row := range t {
+		if member, ok := m.member(row[0].text, ""); ok {
+			return member.ID, takesWrites(row), nil
+		}
 	}
-	return member.ID, takesWrites(row), nil
+	return "", Unknown, fmt.Errorf("failoverproxy: %s does not list the server that answers as an instance", multiAZView)
 }
 
 // explained says which grant or table is missing.
