@@ -142,7 +142,7 @@ func (c *Candidate) stands(now int64) standing {
 	if c.Weight <= 0 {
 		s = unwanted
 	}
-	if now < c.ShunnedUntil {
+	if left(c.ShunnedUntil, now) > 0 {
 		s++
 	}
 	return s
@@ -175,7 +175,7 @@ func (b Balance) place(c *Candidate, nearest time.Duration) place {
 
 // warm is the part of its share that a candidate may have by its age.
 func (c *Candidate) warm(now int64) float64 {
-	if now-c.Since >= int64(Warmup) {
+	if now-c.Since >= int64(Warmup) || c.Since-now > int64(longestShun) { // the clock was set back
 		return 1
 	}
 	return max(coldest+(1-coldest)*float64(now-c.Since)/float64(Warmup), coldest)

@@ -33,6 +33,7 @@ func TestChoose(t *testing.T) {
 	const (
 		now   = time.Hour
 		soon  = int64(now + 1)
+		never = int64(now + 24*time.Hour) // as it looks when the clock was set back by a day
 		ms    = time.Millisecond
 		young = int64(now)
 		half  = int64(now - Warmup/2)
@@ -77,6 +78,7 @@ func TestChoose(t *testing.T) {
 		"shunned, with and without a weight":   {Balance{}, []Candidate{shunned(1), shunned(0)}, []float64{1, 0}},
 		"not shunned any more":                 {Balance{Strategy: Random}, []Candidate{{Weight: 1, ShunnedUntil: int64(now), Since: young}, one}, []float64{1. / 11, 10. / 11}},
 		"a new one":                            {Balance{Strategy: Random}, []Candidate{since(young), one}, []float64{1. / 11, 10. / 11}},
+		"shunned by a clock that was set back": {Balance{Strategy: Random}, []Candidate{{Weight: 1, ShunnedUntil: never, Since: never}, one}, []float64{0.5, 0.5}},
 		"half way":                             {Balance{Strategy: Random}, []Candidate{since(half), one}, []float64{0.55 / 1.55, 1 / 1.55}},
 		"all are new":                          {Balance{Strategy: RoundRobin}, []Candidate{since(young), since(young)}, []float64{0.5, 0.5}},
 		"one lease is much for a new one":      {Balance{}, []Candidate{{Weight: 1, Since: young, Outstanding: 1}, {Weight: 1, Outstanding: 9}}, []float64{1. / 121, 120. / 121}},

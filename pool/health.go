@@ -15,6 +15,15 @@ const (
 	longestShun   = time.Minute
 )
 
+// left is how long until a moment to come, 0 if that is past. One that is further away than any is
+// meant to be is, too: the clock was set back.
+func left(until, now int64) int64 {
+	if d := until - now; d <= int64(longestShun) {
+		return max(d, 0)
+	}
+	return 0
+}
+
 // health is how well an instance does what it is asked. It outlives the Instance: one that
 // comes and goes is the same still. What is read for every statement is atomic.
 type health struct {
@@ -68,7 +77,7 @@ func (h *health) arrive(now int64) {
 	h.latency.ns.Store(0)
 	h.roundTrip.ns.Store(0)
 	h.fastest.Store(0)
-	h.since.Store(max(now, h.until.Load()))
+	h.since.Store(now + left(h.until.Load(), now))
 }
 
 // Answered notes that a statement was answered on the instance, d after it was sent.
@@ -99,10 +108,10 @@ func (in *Instance) Failed() (shunned time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	until := h.until.Load()
-	if now < until {
+	if left(until, now) > 0 {
 		return 0 // of the same trouble, or there is no other instance
 	}
-	returning := until > 0 && now-until < int64(Warmup)
+	returning := until > 0 && now >= until && now-until < int64(Warmup)
 	if h.failures.Add(1) < failuresInRow && !returning {
 		return 0
 	}

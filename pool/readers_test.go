@@ -421,3 +421,31 @@ func TestOutlier(t *testing.T) {
 		t.Errorf("%s after 20 answers of 1ms", d)
 	}
 }
+
+// TestClockSetBack: what was to last for a minute at most does not last for a day.
+func TestClockSetBack(t *testing.T) {
+	in := &Instance{health: &health{}}
+	fail := func() (shunned time.Duration) {
+		for range failuresInRow {
+			shunned = max(shunned, in.Failed())
+		}
+		return shunned
+	}
+	if d := fail(); d != shortestShun {
+		t.Fatalf("shunned for %s", d)
+	}
+	in.health.until.Add(int64(24 * time.Hour))
+	if d := in.Failed(); d != 0 {
+		t.Errorf("one failure, and it is shunned for %s", d)
+	}
+	if d := fail(); d == 0 || d > longestShun {
+		t.Errorf("shunned for %s", d)
+	}
+	if ahead := in.health.until.Load() - time.Now().UnixNano(); ahead <= 0 || ahead > int64(longestShun) {
+		t.Errorf("until %s from now", time.Duration(ahead))
+	}
+	in.health.until.Add(int64(24 * time.Hour))
+	if in.health.arrive(time.Now().UnixNano()); in.health.since.Load() > time.Now().UnixNano() {
+		t.Error("it is to come back in a day")
+	}
+}

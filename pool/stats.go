@@ -60,7 +60,7 @@ func (in *Instance) stats() InstanceStats {
 		Dials: in.dials.Load(), DialErrors: in.dialErrors.Load(),
 		Outstanding: c.Outstanding, Latency: c.Latency, RoundTrip: c.RoundTrip, Weight: float64(c.Weight) * c.warm(now),
 	}
-	if now < c.ShunnedUntil {
+	if left(c.ShunnedUntil, now) > 0 {
 		s.Weight, s.ShunnedUntil = 0, time.Unix(0, c.ShunnedUntil)
 	}
 	return s
