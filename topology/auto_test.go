@@ -69,6 +69,10 @@ func TestAutoFits(t *testing.T) {
 			seeds: one, variables: "version=9.7.0 group_replication_group_name=aaaa", answers: answering{groupQuery: rows(&fakeRows{width: 9})},
 			want: "static: server is 9.7.0 in the replication group aaaa, but its instances cannot be listed", missing: "in no replication group",
 		},
+		"a group that this member has not joined": { // writes there would be lost to the group: another host is to be asked
+			seeds: several, variables: "version=9.7.0 gtid_mode=ON group_replication_group_name=aaaa", answers: answering{groupQuery: rows(groupRows("a", "0", "", "a OFFLINE - -"))},
+			err: "in no replication group: start it there, or set fpTopology=replication or static",
+		},
 		"expelled from a group": {
 			seeds: one, variables: "version=9.7.0 group_replication_group_name=aaaa", answers: answering{groupQuery: rows(groupRows("a", "1", "", "a ERROR - -"))},
 			err: "db-a:3306 is ERROR in its group",

@@ -84,6 +84,9 @@ func decide(ctx context.Context, cfg Config, conn Conn, addr string) (choice, er
 	if p := cfg.Explain(err); p != ProblemDenied && p != ProblemNoView && !errors.Is(err, errUnfit) {
 		return choice{}, err
 	}
+	if errors.Is(err, errUnfit) && c.provider.Name() == groupName && len(cfg.Seeds) > 1 {
+		return choice{}, err // a member that has not come back to its group takes writes: ask another host
+	}
 	return s.fallback(ctx, conn, addr, c.why, err)
 }
 
