@@ -21,7 +21,9 @@ import (
 //
 // A name may have several addresses, one of each family, say, of which a dialer takes now this one and
 // now that one. A server that has the same host name as the one before it is the same, by whichever
-// address: another machine has another one, after a failover of RDS, too.
+// address. That the two machines of an RDS instance have different ones is not in AWS's documentation;
+// if they had not, a failover would look like a restart: no new epoch, and an old server that lives on
+// would be left only as its connections end or refuse writes.
 //
 // Resolvers may be behind for a while, and not all of them by as much: a name may lead back
 // to the old address for a moment. If that server still takes writes they are lost. So
