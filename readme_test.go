@@ -40,6 +40,7 @@ func TestReadme(t *testing.T) {
 		"go run ./examples/drill":     "examples/drill/main_test.go",
 		"make test":                   ".ci/run",
 		"go run ./examples/aurorasim": "examples/aurorasim/main_test.go",
+		"go run ./examples/topology":  "examples/topology/main_test.go",
 	}
 	for _, block := range blocks {
 		switch block[1] {
