@@ -208,7 +208,7 @@ func (d *draft) trust() {
 		in := &s.Instances[i]
 		now := lateness{}
 		current, forsaken := s.current(in)
-		if in.Role == Reader && current && s.leads(leader, in, len(s.Instances)) {
+		if in.Role == Reader && current && s.leads(leader, in) {
 			now = in.behind
 		}
 		if forsaken && in.behind.known {
@@ -225,15 +225,24 @@ func (d *draft) trust() {
 	}
 }
 
-// leads reports whether what an instance replicates comes from the leader, over so many
-// others at most, each of which knows its own lag.
-func (s *Snapshot) leads(leader string, in *Instance, hops int) bool {
-	return slices.ContainsFunc(s.Instances, func(source Instance) bool {
-		if !in.replicates(&source) {
-			return false
+// leads reports whether what an instance replicates comes from the leader, directly or through
+// others, each of which knows its own lag. Replicas may replicate in circles.
+func (s *Snapshot) leads(leader string, in *Instance) bool {
+	line := []*Instance{in}
+	for i := 0; i < len(line); i++ {
+		for j := range s.Instances {
+			source := &s.Instances[j]
+			if !line[i].replicates(source) {
+				continue
+			}
+			if source.ID == leader {
+				return true
+			}
+			current, _ := s.current(source)
+			if source.Role == Reader && source.State == StateUp && current && !slices.Contains(line, source) {
+				line = append(line, source)
+			}
 		}
-		current, _ := s.current(&source)
-		between := source.Role == Reader && source.State == StateUp && current
-		return source.ID == leader || between && hops > 0 && s.leads(leader, &source, hops-1)
-	})
+	}
+	return false
 }

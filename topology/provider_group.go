@@ -96,6 +96,11 @@ func (g *group) look(ctx context.Context, conn Conn) (r Report, apart string, er
 		m := Member{ID: memberAddr(row), Addr: memberAddr(row), Updated: view, Live: true, Writer: primaries == 1 && row[4].text == memberPrimary}
 		waiting, known := row[6].number()
 		m.LagKnown = known && waiting == 0 && row[3].text == memberOnline
+		if r.has(m.ID) {
+			r.Partial = fmt.Errorf("failoverproxy: two members of the group say that they are %s, so that one of them is not used: "+
+				"give each a report_host and report_port of its own", shownAddr(m.ID))
+			continue
+		}
 		r.Members = append(r.Members, m)
 	}
 	return r, "", nil

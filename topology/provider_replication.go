@@ -83,7 +83,7 @@ func (r *replication) survey(ctx context.Context, conn Conn, row []cell) (Report
 	sources, err := askNamed(ctx, conn, sourceQuery(row))
 	if err != nil && r.explain(err) == ProblemDenied {
 		report.Partial = fmt.Errorf("failoverproxy: the user may not see the state of replication, so that lag is not known, and roles are taken from "+
-			"read_only alone: GRANT REPLICATION CLIENT ON *.*, on MariaDB since 10.5 GRANT SLAVE MONITOR ON *.*: %w", err)
+			"read_only alone: GRANT %s ON *.*: %w", sourceGrant(row), err)
 		return report, nil
 	}
 	if err != nil {
@@ -128,14 +128,28 @@ func selfOf(row []cell) Server {
 
 // sourceQuery is the statement by which a server lists its sources.
 func sourceQuery(row []cell) string {
-	if row[6].text == "" {
+	switch {
+	case row[6].text == "":
 		return allSlaveStatus
-	}
-	var major, minor, patch int
-	if _, err := fmt.Sscanf(row[0].text, "%d.%d.%d", &major, &minor, &patch); err == nil && major*10000+minor*100+patch < 80022 {
+	case older(row[0].text, 8, 0, 22):
 		return slaveStatus
 	}
 	return replicaStatus
+}
+
+// sourceGrant is the privilege that it takes. MariaDB 10.5 made one of its own for it.
+func sourceGrant(row []cell) string {
+	if row[6].text == "" && !older(row[0].text, 10, 5, 0) {
+		return "SLAVE MONITOR"
+	}
+	return "REPLICATION CLIENT"
+}
+
+// older reports whether a version comes before another one. One that cannot be read does not.
+func older(version string, major, minor, patch int) bool {
+	var a, b, c int
+	_, err := fmt.Sscanf(version, "%d.%d.%d", &a, &b, &c)
+	return err == nil && (a*100+b)*1000+c < (major*100+minor)*1000+patch
 }
 
 // modern gives the columns of SHOW REPLICA STATUS the names that MySQL has now.
