@@ -34,9 +34,10 @@ type cluster struct {
 	telemetry *telemetry
 	canceler  *canceler
 	routines  routines
-	mirror    *mirror     // nil without
-	warned    atomic.Bool // that the cluster cannot be reached
-	weighed   atomic.Bool // fpReaderWeights was compared with the cluster
+	mirror    *mirror      // nil without
+	warned    atomic.Bool  // that the cluster cannot be reached
+	weighed   atomic.Bool  // fpReaderWeights was compared with the cluster
+	missed    atomic.Int64 // when readers of unknown lag were missed first; -1 = that was warned of
 
 	retried, outcomeUnknown, transactionLost, stateLost, interrupted atomic.Uint64
 }

@@ -237,7 +237,7 @@ func byteCount() form[int64] {
 func weights() form[map[string]int] {
 	const most = 1_000_000
 	return form[map[string]int]{
-		want: "weights by instance such as instance-2:3,*:1",
+		want: "weights by instance such as instance-2:3,*:1, not all of them 0",
 		parse: func(s string) (map[string]int, bool) {
 			m := make(map[string]int)
 			for part := range strings.SplitSeq(s, ",") {

@@ -188,7 +188,11 @@ func (c *conn) wait(ctx context.Context, x *exchange, need failover.Need) error 
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return err
 	default:
-		return c.failure(x, err, failover.NotExecuted)
+		e := c.failure(x, err, failover.NotExecuted)
+		if errors.Is(err, failover.ErrGateTimeout) {
+			e.Detail = c.cluster.shortage(need.Role)
+		}
+		return e
 	}
 }
 

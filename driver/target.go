@@ -127,6 +127,9 @@ func (c *conn) routeToReaders(ctx context.Context, x *exchange, s *topology.Snap
 	case in != nil:
 		return in, need
 	case writer != nil:
+		if wait == 0 && !unheard {
+			cl.missReaders(s)
+		}
 		return writer, need
 	}
 	need.Content = wait

@@ -76,6 +76,9 @@ func (i *Instance) replicaStatus() (rows [][]any) {
 	i.cluster.mu.Unlock()
 	i.mu.Lock()
 	lag, reads := any(int64(i.lag/time.Second)), !i.writer && !i.believes
+	if i.lag < 0 {
+		lag = nil
+	}
 	i.mu.Unlock()
 	if !reads || source == i {
 		return nil

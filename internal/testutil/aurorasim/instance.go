@@ -145,7 +145,7 @@ func (i *Instance) Stats() Stats {
 }
 
 // Lag sets the replica lag that the topology reports for the instance while it is
-// a reader, 20 ms at first. Its data is never behind.
+// a reader, 20 ms at first; a negative one is NULL. Its data is never behind.
 func (i *Instance) Lag(d time.Duration) {
 	i.update(func() { i.lag = d })
 }

@@ -32,10 +32,11 @@ type viewRow struct {
 
 // values are the row's values in the order of viewColumns.
 func (r viewRow) values() []any {
-	return []any{
-		r.id, r.session, r.updated.UTC(),
-		float64(r.lag.Microseconds()) / 1000, r.cpu, int64(1),
+	lag := any(float64(r.lag.Microseconds()) / 1000)
+	if r.lag < 0 {
+		lag = nil
 	}
+	return []any{r.id, r.session, r.updated.UTC(), lag, r.cpu, int64(1)}
 }
 
 // HoldView lets the instance answer with the topology of this moment, timestamps
@@ -128,9 +129,13 @@ func derivedTable(rows []viewRow) string {
 		age := now.Sub(r.updated).Microseconds()
 		updated := "CONVERT_TZ(UTC_TIMESTAMP(6),'+00:00',@@global.time_zone) - INTERVAL " +
 			strconv.FormatInt(age, 10) + " MICROSECOND"
-		fmt.Fprintf(&b, "SELECT '%s' AS %s,'%s' AS %s,%s AS %s,%se0 AS %s,%se0 AS %s,1 AS %s",
+		lag := decimal(float64(r.lag.Microseconds())/1000) + "e0"
+		if r.lag < 0 {
+			lag = "NULL"
+		}
+		fmt.Fprintf(&b, "SELECT '%s' AS %s,'%s' AS %s,%s AS %s,%s AS %s,%se0 AS %s,1 AS %s",
 			r.id, viewColumns[0], r.session, viewColumns[1], updated, viewColumns[2],
-			decimal(float64(r.lag.Microseconds())/1000), viewColumns[3],
+			lag, viewColumns[3],
 			decimal(r.cpu), viewColumns[4], viewColumns[5])
 	}
 	if len(rows) == 0 {
