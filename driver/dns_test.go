@@ -25,13 +25,25 @@ type deployed struct {
 	db   *sql.DB
 	book *ledger.Ledger
 
-	mu     sync.Mutex
-	writes []time.Time // that succeeded
-	errs   []error     // of reads
+	mu      sync.Mutex
+	writes  []time.Time // that succeeded
+	errs    []error     // of reads
+	reads   int
+	longest time.Duration // of them
+
+	verdict ledger.Verdict // in the end
 }
 
 // deploy runs happen in the third second of a minute of load, and has the ledger judged.
 func deploy(t *testing.T, config aurorasim.Config, params string, happen func(d *deployed), check func(d *deployed)) {
+	t.Helper()
+	deployAt(t, config, (*aurorasim.Cluster).Endpoint, params, time.Minute, happen, check)
+}
+
+// deployAt is deploy with a DSN of these hosts, and so much load after what happens.
+func deployAt(
+	t *testing.T, config aurorasim.Config, hosts func(*aurorasim.Cluster) string, params string, after time.Duration, happen func(d *deployed), check func(d *deployed),
+) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		config.Upstream, config.Network = aurorasim.Fake(), aurorasim.Memory
@@ -40,7 +52,7 @@ func deploy(t *testing.T, config aurorasim.Config, params string, happen func(d 
 			t.Fatal(err)
 		}
 		defer sim.Close()
-		cfg, err := ParseDSN("u:secret@tcp(" + sim.Endpoint() + ")/shop?fpFailoverTimeout=1m&fpPoolSize=4&" + params)
+		cfg, err := ParseDSN("u:secret@tcp(" + hosts(sim) + ")/shop?fpFailoverTimeout=1m&fpPoolSize=4&" + params)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +68,7 @@ func deploy(t *testing.T, config aurorasim.Config, params string, happen func(d 
 		stop := d.load()
 		time.Sleep(3 * time.Second)
 		happen(d)
-		time.Sleep(time.Minute)
+		time.Sleep(after)
 		if err := sim.Settled(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -66,6 +78,7 @@ func deploy(t *testing.T, config aurorasim.Config, params string, happen func(d 
 		if err != nil || !verdict.OK() || len(d.errs) > 0 {
 			t.Errorf("ledger %s, %v; errors of reads: %v", verdict, err, d.errs)
 		}
+		d.verdict = verdict
 		t.Logf("%s; %d writes; %s", verdict, len(d.writes), d.c.Snapshot())
 		if g := d.c.Stats().Gate; g.Entered != g.Drained || g.Waiting != 0 {
 			t.Errorf("gate: %+v", g)
@@ -101,8 +114,13 @@ func (d *deployed) load() (stop func()) {
 		work(func() error { _ = d.book.Transfer(d.Context(), d.db); return nil })
 	}
 	work(func() error {
+		began := time.Now()
 		var n int64
-		return d.db.QueryRowContext(d.Context(), "SELECT balance FROM fp_accounts WHERE id = 1").Scan(&n)
+		err := d.db.QueryRowContext(d.Context(), "SELECT balance FROM fp_accounts WHERE id = 1").Scan(&n)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.reads, d.longest = d.reads+1, max(d.longest, time.Since(began))
+		return err
 	})
 	return func() {
 		cancel()

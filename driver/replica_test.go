@@ -17,7 +17,7 @@ import (
 func TestReplicationRouting(t *testing.T) {
 	for _, flavor := range []mysqld.Flavor{mysqld.FlavorMariaDB, mysqld.FlavorMySQL} {
 		t.Run(flavor.String(), func(t *testing.T) {
-			r := startReplication(t, flavor)
+			r := startReplication(t, flavor, "writer")
 			stop := map[mysqld.Flavor]string{mysqld.FlavorMariaDB: "STOP SLAVE", mysqld.FlavorMySQL: "STOP REPLICA"}[flavor]
 			start := map[mysqld.Flavor]string{mysqld.FlavorMariaDB: "START SLAVE", mysqld.FlavorMySQL: "START REPLICA"}[flavor]
 			cfg := r.cfg.Clone()

@@ -50,14 +50,20 @@ type replicated struct {
 	load  *workload
 	cfg   *Config
 	first time.Duration // from the promotion to the first write
+
+	readers *Connector // of those that only read
+	rows    []func(kept bool) string
 }
 
 func testReplication(t *testing.T, flavor mysqld.Flavor, back func(*replicated, *testing.T)) {
-	r := startReplication(t, flavor)
+	r := startReplication(t, flavor, "writer")
 	stop := r.load.start(t.Context())
 	defer stop()
 	r.goesOn(t)
-	r.failover(t)
+	r.phase("kill", func() string {
+		r.failover(t)
+		return r.firstWriteAfter()
+	})
 	back(r, t)
 	r.goesOn(t)
 	stop()
@@ -72,22 +78,27 @@ func testReplication(t *testing.T, flavor mysqld.Flavor, back func(*replicated, 
 
 // TestReplicationSwitchover makes another server the source under load, as planned: no
 // statement in autocommit may have an error or be in doubt. The old source goes on
-// as a replica of the new one.
+// as a replica of the new one. Then a replica dies, that answers reads, and is back.
 func TestReplicationSwitchover(t *testing.T) {
 	for _, flavor := range []mysqld.Flavor{mysqld.FlavorMariaDB, mysqld.FlavorMySQL} {
 		t.Run(flavor.String(), func(t *testing.T) {
-			r := startReplication(t, flavor)
+			r := startReplication(t, flavor, "auto")
 			stop := r.load.start(t.Context())
 			defer stop()
 			r.goesOn(t)
-			if err := r.SwitchOver(t.Context(), r.Servers[2]); err != nil {
-				t.Fatal(err)
-			}
-			r.firstWrite(t)
+			r.phase("switchover", func() string {
+				if err := r.SwitchOver(t.Context(), r.Servers[2]); err != nil {
+					t.Fatal(err)
+				}
+				r.firstWrite(t)
+				return r.firstWriteAfter()
+			})
 			if err := r.Repoint(t.Context(), r.Servers[:2]...); err != nil {
 				t.Fatal(err)
 			}
 			r.sees(t, r.old, topology.Reader, topology.StateUp)
+			r.goesOn(t)
+			r.loseReader(t, r.old)
 			r.goesOn(t)
 			stop()
 			verdict := r.judge(t)
@@ -110,10 +121,81 @@ func (r *replicated) judge(t *testing.T) ledger.Verdict {
 	t.Logf("%d reads, %d errors; %d writes in doubt; %d transactions lost; longest read %s; first write %s after the promotion; ledger %s",
 		r.load.reads, len(r.load.readErrors), verdict.InDoubt, r.c.Stats().Statements.TransactionLost,
 		slices.Max(r.load.longest[reading]).Round(time.Millisecond), r.first.Round(time.Millisecond), verdict)
+	table := troubleHead
+	for _, row := range r.rows {
+		table += row(verdict.OK()) + "\n"
+	}
+	t.Log("\n" + table)
 	return verdict
 }
 
-func startReplication(t *testing.T, flavor mysqld.Flavor) *replicated {
+// phase notes what something that happens does to the load: a row of a table.
+func (r *replicated) phase(what string, happen func() (over string)) {
+	type count struct{ reads, readErrors, inDoubt, lost int }
+	now := func() count {
+		s := r.c.Stats().Statements
+		return count{r.load.reads, len(r.load.readErrors), int(s.OutcomeUnknown), int(s.TransactionLost)}
+	}
+	r.load.mu.Lock()
+	before := now()
+	clear(r.load.longest[reading])
+	r.load.mu.Unlock()
+	over := happen()
+	r.load.mu.Lock()
+	defer r.load.mu.Unlock()
+	after, longest := now(), slices.Max(r.load.longest[reading])
+	r.rows = append(r.rows, func(kept bool) string {
+		return troubleRow("replication", r.Source.Flavor.String(), what, after.reads-before.reads, after.readErrors-before.readErrors, longest,
+			after.inDoubt-before.inDoubt, uint64(after.lost-before.lost), over, kept)
+	})
+}
+
+func (r *replicated) firstWriteAfter() string {
+	return "first write after " + r.first.Round(time.Millisecond).String()
+}
+
+// loseReader kills a replica, starts a program of whose hosts it is the first, and has it back.
+func (r *replicated) loseReader(t *testing.T, replica *mysqld.Server) {
+	answered := func() uint64 {
+		for _, in := range r.readers.Stats().Pool.Instances {
+			if in.ID == replica.Addr() {
+				return in.Borrowed
+			}
+		}
+		return 0
+	}
+	before := answered()
+	r.load.until(t, "the replica answers reads", func() bool { return answered() > before+20 })
+	r.phase("a reader is lost", func() string {
+		if err := replica.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		r.goesOn(t)
+		return "–"
+	})
+	r.phase("a program starts, its first host is down", func() string {
+		began := time.Now()
+		hosts := r.cfg.Hosts
+		defer func() { r.cfg.Hosts = hosts }()
+		r.cfg.Hosts = append([]string{replica.Addr()}, slices.DeleteFunc(slices.Clone(hosts), func(h string) bool { return h == replica.Addr() })...)
+		if port, err := r.fresh(t.Context()); err != nil || port != r.Source.Port {
+			t.Errorf("a program that starts now finds port %d, not %d: %v", port, r.Source.Port, err)
+		}
+		return "its first transaction after " + time.Since(began).Round(time.Millisecond).String()
+	})
+	r.phase("a reader is back", func() string {
+		if err := r.Rejoin(t.Context(), replica); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		r.load.until(t, "the replica answers reads again", func() bool { return answered() > 0 && r.readers.Snapshot().Lookup(replica.Addr()).LagKnown })
+		return "its first read after " + time.Since(began).Round(time.Millisecond).String()
+	})
+}
+
+// startReplication starts three servers under load. Those that only read have a connector of their
+// own, with that fpTarget.
+func startReplication(t *testing.T, flavor mysqld.Flavor, target string) *replicated {
 	r := &replicated{Replication: mysqld.Replicate(t, flavor, 3)}
 	r.old = r.Source
 	see := "REPLICATION CLIENT"
@@ -140,7 +222,15 @@ func startReplication(t *testing.T, flavor mysqld.Flavor) *replicated {
 	if r.c, err = NewConnector(r.cfg, WithLogger(slog.New(slog.DiscardHandler))); err != nil {
 		t.Fatal(err)
 	}
-	r.load = &workload{db: sql.OpenDB(r.c), readers: sql.OpenDB(r.c), ledger: ledger.New(ledger.WithClassifier(fateOf))}
+	r.readers = r.c
+	if target != "writer" {
+		cfg := r.cfg.Clone()
+		cfg.Target = target
+		if r.readers, err = NewConnector(cfg, WithLogger(slog.New(slog.DiscardHandler))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.load = &workload{db: sql.OpenDB(r.c), readers: sql.OpenDB(r.readers), ledger: ledger.New(ledger.WithClassifier(fateOf))}
 	t.Cleanup(func() {
 		r.load.readers.Close()
 		r.load.db.Close()
