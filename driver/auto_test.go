@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"database/sql"
 	"log/slog"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -51,9 +53,7 @@ func TestAuto(t *testing.T) {
 					}
 				}
 				db.Close()
-				if n := strings.Count(log.String(), "topology chosen"); n != 1 {
-					t.Errorf("said %d times what it chose:\n%s", n, log.String())
-				}
+				documented(t, log.String())
 				t.Logf("%s; asked:\n  %s", c.Snapshot(), strings.Join(asked, "\n  "))
 			})
 		}
@@ -99,11 +99,55 @@ func TestAutoDeployments(t *testing.T) {
 					t.Errorf("%d questions to decide", n)
 				}
 				db.Close()
-				lines := strings.Count(log.String(), "level=INFO msg=\"failoverproxy: topology chosen\"")
-				if lines != 1 || !strings.Contains(log.String(), tc.want) || strings.Count(log.String(), "level=WARN") != tc.warns {
+				documented(t, log.String())
+				if !strings.Contains(log.String(), tc.want) || strings.Count(log.String(), "level=WARN") != tc.warns {
 					t.Errorf("it said\n%s", log.String())
 				}
 			})
 		})
 	}
+}
+
+var (
+	versions  = regexp.MustCompile(`\d+\.\d+\.\d+[\w.+-]*( \([^)]*\))?`)
+	groupUUID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+)
+
+// documented checks that a log says once what auto has decided, and in the words of
+// docs/topologies.md, whatever the version.
+func documented(t *testing.T, log string) {
+	t.Helper()
+	docs, err := os.ReadFile("../docs/topologies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := func(s string) string {
+		return groupUUID.ReplaceAllString(versions.ReplaceAllString(s, "VERSION"), "GROUP")
+	}
+	said := regexp.MustCompile(`level=INFO msg="failoverproxy: topology chosen".*`).FindAllString(log, -1)
+	if len(said) != 1 {
+		t.Errorf("said %d times what it decided:\n%s", len(said), log)
+		return
+	}
+	if !strings.Contains(plain(string(docs)), plain(said[0])+"\n") {
+		t.Errorf("docs/topologies.md does not have the line\n%s", said[0])
+	}
+}
+
+// undecided starts a program that is not told what kind of cluster it is, and returns its log.
+func undecided(t *testing.T, cfg *Config) (c *Connector, log string) {
+	t.Helper()
+	cfg = cfg.Clone()
+	cfg.Topology = "auto"
+	var text bytes.Buffer
+	c, err := NewConnector(cfg, WithLogger(slog.New(slog.NewTextHandler(&text, nil))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(c)
+	if err := db.PingContext(t.Context()); err != nil {
+		t.Error(err)
+	}
+	db.Close() // the log is complete
+	return c, text.String()
 }

@@ -134,6 +134,9 @@ func (g *grouped) judge(t *testing.T, first time.Duration) {
 	}
 	t.Logf("%d reads, %d write errors; longest read %s; first write %s after the fault; ledger %s; %s", g.load.reads, len(g.load.writeErrors),
 		slices.Max(g.load.longest[reading]).Round(time.Millisecond), first.Round(time.Millisecond), verdict, g.c.Snapshot())
+	_, what, _ := strings.Cut(t.Name(), "/")
+	t.Log("\n" + troubleHead + troubleRow("groupReplication", "MySQL 9.7", what, g.load.reads, len(g.load.readErrors), slices.Max(g.load.longest[reading]),
+		verdict.InDoubt, g.c.Stats().Statements.TransactionLost, "first write "+first.Round(time.Millisecond).String()+" after the fault", verdict.OK()))
 	if gate := g.c.Stats().Gate; gate.Waiting != 0 {
 		t.Errorf("gate: %+v", gate)
 	}
@@ -221,15 +224,11 @@ func (g *grouped) auto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := NewConnector(cfg, WithLogger(slog.New(slog.DiscardHandler)))
-	if err != nil {
-		t.Fatal(err)
+	c, said := undecided(t, cfg)
+	if got := c.Snapshot().Provider; got != "groupReplication" {
+		t.Errorf("auto takes a group for %s", got)
 	}
-	db := sql.OpenDB(c)
-	defer db.Close()
-	if err := db.PingContext(t.Context()); err != nil || c.Snapshot().Provider != "groupReplication" {
-		t.Errorf("auto takes a group for %s: %v", c.Snapshot().Provider, err)
-	}
+	documented(t, said)
 }
 
 // TestGroupQuorum kills two of three at once. The third one says still that it is the primary, and

@@ -83,6 +83,12 @@ func TestReplicationSwitchover(t *testing.T) {
 	for _, flavor := range []mysqld.Flavor{mysqld.FlavorMariaDB, mysqld.FlavorMySQL} {
 		t.Run(flavor.String(), func(t *testing.T) {
 			r := startReplication(t, flavor, "auto")
+			sourceFirst := r.cfg.Clone()
+			slices.Reverse(sourceFirst.Hosts)
+			for _, cfg := range []*Config{r.cfg, sourceFirst} {
+				_, said := undecided(t, cfg)
+				documented(t, said)
+			}
 			stop := r.load.start(t.Context())
 			defer stop()
 			r.goesOn(t)

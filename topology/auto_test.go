@@ -36,6 +36,7 @@ func TestAutoFits(t *testing.T) {
 	}{
 		"MySQL":                {seeds: one, variables: "version=9.7.0 read_only=OFF log_bin=ON", want: "static: server is 9.7.0, which has no aurora_version"},
 		"MySQL, several":       {seeds: several, variables: "version=9.7.0 log_bin=ON gtid_mode=OFF", want: "static: server is 9.7.0, which has no aurora_version"},
+		"MySQL of Debian":      {seeds: one, variables: "version=9.7.4-2 version_comment=(Debian)", want: "static: server is 9.7.4-2 (Debian), which has no aurora_version"},
 		"MySQL, GTIDs":         {seeds: several, variables: "version=9.7.0 gtid_mode=ON", want: "replication: server is 9.7.0, one of 3 hosts, and has GTIDs on"},
 		"MySQL, one with GTID": {seeds: one, variables: "version=9.7.0 gtid_mode=ON", want: "static: server is 9.7.0, which has no aurora_version"},
 		"MySQL, a replica":     {seeds: several, variables: "version=9.7.0 read_only=ON", want: "replication: server is 9.7.0, one of 3 hosts, and read-only"},

@@ -169,7 +169,7 @@ func (s sight) replicates() string {
 func shownVersion(variables map[string]cell) string {
 	v := clean(variables["version"].text, 80)
 	if c := variables["version_comment"]; c.known() {
-		v += " (" + clean(c.text, 80) + ")"
+		v += " (" + strings.Trim(clean(c.text, 80), "()") + ")" // which distributions have in brackets
 	}
 	return v
 }
