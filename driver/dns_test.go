@@ -37,7 +37,7 @@ type deployed struct {
 // deploy runs happen in the third second of a minute of load, and has the ledger judged.
 func deploy(t *testing.T, config aurorasim.Config, params string, happen func(d *deployed), check func(d *deployed)) {
 	t.Helper()
-	deployAt(t, config, (*aurorasim.Cluster).Endpoint, params, time.Minute, happen, check)
+	deployAt(t, config, (*aurorasim.Cluster).Endpoint, "fpPoolSize=4&"+params, time.Minute, happen, check)
 }
 
 // deployAt is deploy with a DSN of these hosts, and so much load after what happens.
@@ -52,7 +52,7 @@ func deployAt(
 			t.Fatal(err)
 		}
 		defer sim.Close()
-		cfg, err := ParseDSN("u:secret@tcp(" + hosts(sim) + ")/shop?fpFailoverTimeout=1m&fpPoolSize=4&" + params)
+		cfg, err := ParseDSN("u:secret@tcp(" + hosts(sim) + ")/shop?fpFailoverTimeout=1m&" + params)
 		if err != nil {
 			t.Fatal(err)
 		}
