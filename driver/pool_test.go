@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/mysqld"
@@ -26,12 +28,14 @@ func TestPoolSizePercent(t *testing.T) {
 		if err := s.Exec(t.Context(), "CREATE DATABASE shop", "CREATE USER app IDENTIFIED BY 'app'", "GRANT ALL ON shop.* TO app"); err != nil {
 			t.Fatal(err)
 		}
+		reader := sdkmetric.NewManualReader()
+		meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
 		open := func(params string) *stage {
 			cfg, err := ParseDSN("app:app@tcp(" + s.Addr() + ")/shop?fpTopology=static&" + params)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return stageOf(t, s, "shop", cfg)
+			return stageOf(t, s, "shop", cfg, WithMeterProvider(meters))
 		}
 		all := func(st *stage, n int) (failed []error) {
 			var mu sync.Mutex
@@ -54,6 +58,9 @@ func TestPoolSizePercent(t *testing.T) {
 		}
 		if p := half.pool(); p.Size != 20 || p.Open != 20 {
 			t.Errorf("50%% of 40: %+v", p)
+		}
+		if n := levels(t, reader)["db.client.connection.max"]; n != 20 {
+			t.Errorf("db.client.connection.max is %d", n)
 		}
 		half.db.Close()
 		more := open("fpPoolSize=60&fpFailoverTimeout=700ms&fpProbeTimeout=500ms&fpConnectConcurrency=60")

@@ -133,7 +133,7 @@ func (i *instruments) observables(cl *cluster) metric.Callback {
 			}
 			o.ObserveInt64(connections, int64(max(in.Open-in.InUse, 0)), state("idle"))
 			o.ObserveInt64(connections, int64(in.InUse), state("used"))
-			o.ObserveInt64(limit, int64(cl.cfg.PoolSize), pool)
+			o.ObserveInt64(limit, int64(in.Size), pool)
 			o.ObserveInt64(pending, int64(in.Waiting), pool)
 			o.ObserveInt64(timeouts, int64(in.Timeouts), pool)
 		}

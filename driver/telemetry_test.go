@@ -16,6 +16,24 @@ import (
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 )
 
+// levels collects all sums: the largest of each metric.
+func levels(t *testing.T, reader metric.Reader) map[string]int64 {
+	t.Helper()
+	var data metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &data); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]int64)
+	for _, m := range data.ScopeMetrics[0].Metrics {
+		if sum, ok := m.Data.(metricdata.Sum[int64]); ok {
+			for _, p := range sum.DataPoints {
+				got[m.Name] = max(got[m.Name], p.Value)
+			}
+		}
+	}
+	return got
+}
+
 // TestTelemetry looks at what a program's OpenTelemetry SDK gets: names and attributes of
 // the semantic conventions for database clients, and no literal or password anywhere.
 func TestTelemetry(t *testing.T) {
