@@ -31,6 +31,7 @@ type cluster struct {
 	incidents *failover.Recorder
 	facts     *sqlscan.Cache
 	charset   sqlscan.Mode // what the configuration's character set adds to the way of reading
+	fleet     *fleet       // nil without fpFleetMax
 	telemetry *telemetry
 	canceler  *canceler
 	routines  routines
@@ -52,7 +53,7 @@ const (
 // newCluster makes a cluster of a normalized configuration; it starts nothing.
 func newCluster(cfg *Config, o options) (*cluster, error) {
 	cl := &cluster{
-		cfg: cfg, log: o.log(), hooks: o.hooks,
+		cfg: cfg, log: o.log(), hooks: o.hooks, fleet: newFleet(cfg, o.log()),
 		gate:  failover.NewGate(cfg.GateSize),
 		facts: sqlscan.NewCache(scanCacheEntries, scanCacheText),
 	}
@@ -95,7 +96,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 		return nil, err
 	}
 	pooling := pool.Config{
-		Connect: cl.connect, Size: int(cfg.PoolSize),
+		Connect: cl.connect, Size: int(cfg.PoolSize), Fleet: cl.fleet.pool(),
 		MinIdle: cfg.PoolMinIdle.Of, MaxIdle: cfg.PoolMaxIdle.Of,
 		Schema: cfg.MySQL.DBName, SessionMode: cfg.PoolMode == "session",
 		IdleTimeout: cfg.PoolIdleTimeout, MaxLifetime: cfg.PoolMaxLifetime, BorrowTimeout: cfg.BorrowTimeout,

@@ -232,12 +232,18 @@ type Config struct {
 	// host name. "" (default) leaves TLS to MySQL.TLS and MySQL.TLSConfig.
 	TLSCA string
 
-	// FleetMax is the share of the server's max_connections, as a percentage, for
-	// all processes together. 0 (default) is off. Not supported yet.
+	// FleetMax is the share of each server's max_connections (or of its user's
+	// max_user_connections, if there is such a limit) that all processes together may have
+	// which log in as the same user, as a percentage from 1% to 100%. Each process finds its part of that by
+	// itself, per instance: PoolSize becomes the upper bound of a limit that begins at 1,
+	// grows while sessions wait and shrinks, down to 1, while there are too many. What is in
+	// use is never closed for that. 0 (default) is off. See docs/fleet.md.
 	FleetMax Size
 
-	// FleetSize is the number of processes that share FleetMax. 0 (default; "auto"
-	// in a DSN) finds it out. Not supported yet.
+	// FleetSize is the number of processes that share FleetMax evenly: each gets its part of
+	// it at once, less one for its monitor. 0 (default; "auto" in a DSN) does without it: each process
+	// asks the servers in use how many connections there are, every few seconds over a backend
+	// of the pool. It has no use without FleetMax.
 	FleetSize int
 }
 

@@ -169,15 +169,18 @@ func autoOr(f form[int]) form[int] {
 }
 
 // size accepts a number from least to most or a percentage from leastPercent to
-// 100.
+// 100. With most 0, the number is 0 or off.
 func size(least, most, leastPercent int) form[Size] {
 	want := fmt.Sprintf("a number from %d to %d, or a percentage such as 60%%", least, most)
 	if most == 0 {
-		want = "a percentage such as 60%, or 0"
+		want = "a percentage such as 60%, or off"
 	}
 	return form[Size]{
 		want: want,
 		parse: func(s string) (Size, bool) {
+			if most == 0 && s == "off" {
+				return 0, true
+			}
 			digits, percent := strings.CutSuffix(s, "%")
 			n, ok := parseNumber(digits)
 			switch {

@@ -43,8 +43,8 @@ var keys = []key{
 	newKey("fpConnectConcurrency", number(1, maxConnections), 10, func(c *Config) *int { return &c.ConnectConcurrency }),
 	newKey("fpInitQuery", text(), "", func(c *Config) *string { return &c.InitQuery }),
 	newKey("fpPreparedCache", number(0, 1_000_000), 256, func(c *Config) *int { return &c.PreparedCache }),
-	newKey("fpFleetMax", size(0, 0, 0), 0, func(c *Config) *Size { return &c.FleetMax }).notYet(),
-	newKey("fpFleetSize", autoOr(number(1, 1_000_000)), 0, func(c *Config) *int { return &c.FleetSize }).notYet(),
+	newKey("fpFleetMax", size(0, 0, 1), 0, func(c *Config) *Size { return &c.FleetMax }),
+	newKey("fpFleetSize", autoOr(number(1, 1_000_000)), 0, func(c *Config) *int { return &c.FleetSize }),
 
 	newKey("fpFailoverTimeout", duration(0), 30*time.Second, func(c *Config) *time.Duration { return &c.FailoverTimeout }),
 	newKey("fpGateSize", number(0, 1_000_000_000), 10_000, func(c *Config) *int { return &c.GateSize }),
@@ -186,6 +186,8 @@ func (c *Config) conflict() error {
 		return c.clash("fpTarget", "makes no sense with", "fpPoolMode", "a session would keep the instance of its first statement")
 	case c.Topology == "dns" && len(c.Hosts) > 1:
 		return &dsnError{problem: "fpTopology is dns, which wants one host, whose name leads to the writer", detail: strings.Join(c.Hosts, ", ")}
+	case c.FleetSize > 0 && c.FleetMax == 0:
+		return c.clash("fpFleetSize", "has no use without", "fpFleetMax", "there is nothing to share: give a percentage such as fpFleetMax=60%")
 	case c.InstanceHost != "" && (c.Topology == "static" || c.Topology == "replication" || c.Topology == "groupReplication" || c.Topology == "dns"):
 		return c.clash("fpInstanceHost", "has no use with", "fpTopology", "this topology makes no host names of ids")
 	}

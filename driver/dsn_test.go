@@ -197,7 +197,7 @@ var samples = map[string][][2]string{
 	"fpConnectConcurrency":  {{"1", "1"}},
 	"fpInitQuery":           {{"SET @a = '/?&%'", "SET @a = '/?&%'"}, {"ü\x00\xff", "ü\x00\xff"}},
 	"fpPreparedCache":       {{"0", "0"}},
-	"fpFleetMax":            {{"80%", "80%"}, {"0", "0"}},
+	"fpFleetMax":            {{"80%", "80%"}, {"0", "0"}, {"off", "0"}, {"1%", "1%"}, {"100%", "100%"}},
 	"fpFleetSize":           {{"3", "3"}, {"auto", "auto"}},
 	"fpFailoverTimeout":     {{"10m", "10m"}, {"100h", "100h"}, {"10s", "10s"}},
 	"fpGateSize":            {{"1000000000", "1000000000"}},

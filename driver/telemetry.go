@@ -119,6 +119,8 @@ func (i *instruments) observables(cl *cluster) metric.Callback {
 	waiting := i.level("failoverproxy.gate.waiting", "{statement}", "Statements that wait for a usable instance.")
 	passed := i.total("failoverproxy.gate.statements", "{statement}", "Statements that waited for a usable instance, by fate.")
 	faults := i.total("failoverproxy.statement.faults", "{statement}", "Statements that met a fault, by fate.")
+	fleet := i.level("failoverproxy.fleet.connections", "{connection}", "Connections of all processes of the fleet to an instance, as seen last.")
+	budget := i.level("failoverproxy.fleet.budget", "{connection}", "Connections that the fleet may have to an instance.")
 	monitor := i.level("failoverproxy.monitor.connections", "{connection}", "Connections of the monitor.")
 	by := func(key, value string) metric.MeasurementOption {
 		return metric.WithAttributes(attribute.String(key, value))
@@ -134,6 +136,10 @@ func (i *instruments) observables(cl *cluster) metric.Callback {
 			o.ObserveInt64(connections, int64(max(in.Open-in.InUse, 0)), state("idle"))
 			o.ObserveInt64(connections, int64(in.InUse), state("used"))
 			o.ObserveInt64(limit, int64(in.Size), pool)
+			if cl.fleet != nil {
+				o.ObserveInt64(fleet, int64(in.Fleet.Connections), pool)
+				o.ObserveInt64(budget, int64(in.Fleet.Budget), pool)
+			}
 			o.ObserveInt64(pending, int64(in.Waiting), pool)
 			o.ObserveInt64(timeouts, int64(in.Timeouts), pool)
 		}

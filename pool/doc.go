@@ -24,6 +24,9 @@
 // rule, [Candidate] what it looks at. [Instance.Answered] and [Instance.Failed] tell it how well an
 // instance does.
 //
+// Several processes can share what a server has room for: with Config.Fleet the number of backends
+// of each instance follows what the server says of all of them together; see [Fleet].
+//
 // When an instance leaves its role, it is retired ([Pool.Apply]): nobody gets a
 // backend of it any more, idle ones are closed, and if the server is dead those in
 // use are cut, so that the statements waiting on them fail and can move on. A

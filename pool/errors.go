@@ -29,10 +29,11 @@ var (
 type BorrowTimeoutError struct {
 	Instance string
 	Waited   time.Duration
-	Size     int // backends that the instance may have
-	Waiting  int // other sessions in line
-	InTx     int // backends held by open transactions
-	Pinned   int // backends bound to sessions by pins
+	Size     int  // backends that the instance may have
+	Fleet    bool // Size is the share of a fleet
+	Waiting  int  // other sessions in line
+	InTx     int  // backends held by open transactions
+	Pinned   int  // backends bound to sessions by pins
 	Reasons  string
 	Dialing  int      // connections being made
 	Ending   int      // connections cut, whose statements the server is still to be told to stop
@@ -71,7 +72,7 @@ const longestShown = 3
 // explainLocked makes the error of a session that waited in vain.
 func (in *Instance) explainLocked() error {
 	e := &BorrowTimeoutError{
-		Instance: in.ID, Waited: in.pool.cfg.BorrowTimeout, Size: in.size, Waiting: in.waiters.len(),
+		Instance: in.ID, Waited: in.pool.cfg.BorrowTimeout, Size: in.size, Fleet: in.fleet != nil, Waiting: in.waitingLocked(),
 		InTx: in.inTx, Pinned: len(in.pinned), Reasons: in.pool.pins.snapshot().String(), Dialing: int(in.dialing.Load()), Ending: in.ending,
 	}
 	now := time.Now().UnixNano()
@@ -94,8 +95,12 @@ func (in *Instance) explainLocked() error {
 // Error tells the whole story on one line and names the way out.
 func (e *BorrowTimeoutError) Error() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "failoverproxy: no backend of %s became free within %s (fpBorrowTimeout): all %d (fpPoolSize) are out, %d in transactions, %d pinned",
-		e.Instance, e.Waited, e.Size, e.InTx, e.Pinned)
+	limit := "fpPoolSize"
+	if e.Fleet {
+		limit = "the share of fpFleetMax"
+	}
+	fmt.Fprintf(&s, "failoverproxy: no backend of %s became free within %s (fpBorrowTimeout): all %d (%s) are out, %d in transactions, %d pinned",
+		e.Instance, e.Waited, e.Size, limit, e.InTx, e.Pinned)
 	if e.Reasons != "" {
 		s.WriteString(" (" + e.Reasons + ")")
 	}

@@ -36,6 +36,7 @@ type Instance struct {
 	health   *health
 	limit    atomic.Int64    // size, for those who do not have the lock
 	draining atomic.Bool     // retired because the pool closes or somebody drains it: what has begun may finish
+	fleet    *fleet          // nil without Config.Fleet
 	ended    context.Context //nolint:containedctx // done when retired; ends dials
 	end      context.CancelFunc
 
@@ -43,8 +44,8 @@ type Instance struct {
 	dials, dialErrors, borrowed, timeouts, reclaimed atomic.Uint64
 
 	mu        sync.Mutex
-	size      int // slots; 1 until the server was asked, see Config.Limit
-	free      int // slots that nobody holds
+	size      int // slots; 1 until the server was asked, see Config.Limit and Config.Fleet
+	free      int // slots that nobody holds; below zero as many as are taken beyond size
 	open      map[*connection]struct{}
 	past      uint64 // bytes that came on connections which are closed
 	connected uint64 // connects that the server has answered, with an error or not
@@ -84,9 +85,10 @@ func newInstance(p *Pool, epoch uint64, m Member, h *health) *Instance {
 		pinned:   make(map[*Session]struct{}),
 	}
 	most := p.cfg.Size
-	if p.cfg.Limit != nil {
+	if p.cfg.Limit != nil || p.cfg.Fleet != nil {
 		in.size, most = 1, math.MaxInt32
 	}
+	in.fleet = p.newFleet()
 	in.free = in.size
 	in.limit.Store(int64(in.size))
 	in.ended, in.end = context.WithCancel(context.Background())
@@ -129,6 +131,8 @@ func (in *Instance) connect(ctx context.Context) (*connection, error) {
 		if err = in.fix(ctx, b); err != nil {
 			b.Cut()
 			_ = b.Close()
+		} else {
+			in.meet(ctx, b)
 		}
 	}
 	in.mu.Lock()
@@ -136,6 +140,9 @@ func (in *Instance) connect(ctx context.Context) (*connection, error) {
 		in.connected++
 	}
 	if err != nil {
+		if in.fleet != nil && in.pool.cfg.Fleet.Crowded(err) {
+			in.refusedLocked()
+		}
 		in.mu.Unlock()
 		in.dialErrors.Add(1)
 		if in.Retired() {
@@ -176,11 +183,11 @@ func (in *Instance) fix(ctx context.Context, b *backend.Backend) error {
 	if in.sized {
 		return nil
 	}
-	more := max(n, 1) - in.size
-	in.sized, in.size = true, max(n, 1)
-	in.limit.Store(int64(in.size))
-	for range more {
-		in.freeSlotLocked()
+	in.sized = true
+	if in.fleet != nil {
+		in.fleet.share.most = max(n, 1)
+	} else {
+		in.resizeLocked(max(n, 1))
 	}
 	return nil
 }
@@ -197,14 +204,23 @@ func (in *Instance) close(c *connection) {
 
 // acquire gets a slot and a connection that was alive a moment ago.
 func (in *Instance) acquire(ctx context.Context, s *Session, statement string) (*puddle.Resource[*connection], error) {
-	res, victim, err := in.slot(ctx, s, statement)
-	s.queued()
-	if err != nil {
-		return nil, err
+	for {
+		res, victim, err := in.slot(ctx, s, statement)
+		s.queued()
+		if err != nil {
+			return nil, err
+		}
+		if victim != nil && !in.collect(ctx, victim, s, res) {
+			return nil, ctx.Err()
+		}
+		if res, err = in.alive(ctx, s, res); err == nil || !in.crowded(err) {
+			return res, err
+		}
 	}
-	if victim != nil && !in.collect(ctx, victim, s, res) {
-		return nil, ctx.Err()
-	}
+}
+
+// alive gets whoever has a slot a connection that was alive a moment ago: res, if it is.
+func (in *Instance) alive(ctx context.Context, s *Session, res *puddle.Resource[*connection]) (_ *puddle.Resource[*connection], err error) {
 	for {
 		if res == nil {
 			if res, err = in.connection(ctx, s); err != nil {
@@ -319,12 +335,12 @@ func (in *Instance) put(s *Session, res *puddle.Resource[*connection]) {
 	usable := !c.IsCut() && c.IsValid() && !in.Retired() && !c.outlived(in.pool.clock.Load())
 	in.mu.Lock()
 	in.busy.remove(s)
-	if usable && in.waiters.first != nil {
+	if usable && in.waiters.first != nil && in.free >= 0 {
 		in.grantLocked(grant{res: res})
 		in.mu.Unlock()
 		return
 	}
-	usable = usable && in.idleLocked() < in.maxIdle()
+	usable = usable && in.free >= 0 && in.idleLocked() < in.maxIdle()
 	in.mu.Unlock()
 	if usable {
 		res.Release()

@@ -26,6 +26,7 @@ func (p *Pool) keep() {
 				in.sweep(now)
 				in.warm(now)
 				in.gauge(now)
+				in.survey(now)
 			}
 			for _, in := range watched {
 				if in.silent(last, now, beat) {
@@ -49,7 +50,10 @@ func (p *Pool) retired() []*Instance {
 
 // beat is how often the keeper looks. A silence is noticed by so much too early at most.
 func (p *Pool) beat() time.Duration {
-	const slowest, fastest = time.Second, 5 * time.Millisecond
+	slowest, fastest := time.Second, 5*time.Millisecond
+	if p.cfg.Fleet != nil {
+		slowest = lookHungry / 3
+	}
 	if d := p.cfg.StallTimeout / 20; d > 0 {
 		return min(max(d, fastest), slowest)
 	}

@@ -64,6 +64,7 @@ func (in *Instance) slot(ctx context.Context, s *Session, statement string) (res
 	}
 	s.statement = statement
 	in.waiters.push(s)
+	in.demandLocked()
 	var expired <-chan time.Time
 	if d := in.pool.cfg.BorrowTimeout; d > 0 {
 		expired = s.alarm(d)
@@ -154,6 +155,7 @@ func (in *Instance) seizeLocked(s *Session) *puddle.Resource[*connection] {
 func (in *Instance) busyLocked(s *Session, statement string) {
 	s.statement, s.since = statement, in.pool.clock.Load()
 	in.busy.push(s)
+	in.demandLocked()
 }
 
 // leaveLocked takes a session out of the line that gives up.
@@ -169,7 +171,7 @@ func (in *Instance) leaveLocked(s *Session, reason error) error {
 
 // freeSlotLocked hands a slot to whoever waits longest, or back.
 func (in *Instance) freeSlotLocked() {
-	if in.waiters.first == nil {
+	if in.waiters.first == nil || in.free < 0 {
 		in.free++
 		return
 	}

@@ -33,6 +33,9 @@ type Config struct {
 	// Limit asks a server how many backends it may have instead, over the first one; nil
 	// means Size.
 	Limit func(ctx context.Context, b *backend.Backend) (int, error)
+	// Fleet makes Size, or Limit's, the most that an instance may have, and its share of what
+	// several processes may have together the number that it has; nil = off.
+	Fleet *Fleet
 	// MinIdle is how many idle backends are kept ready per instance; MaxIdle is how many
 	// are kept at most, 0 none. Both may depend on the number that there may be.
 	MinIdle, MaxIdle Share

@@ -220,7 +220,7 @@ func (s *Session) Keep(ctx context.Context) {
 		return
 	}
 	in.mu.Lock()
-	if (in.waiters.first == nil || s.indebted()) && !in.Retired() {
+	if (in.waiters.first == nil || s.indebted()) && in.free >= 0 && !in.Retired() {
 		s.kept, s.resting = true, false
 		s.since = in.pool.clock.Load()
 		s.list.remove(s)

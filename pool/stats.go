@@ -26,7 +26,7 @@ type InstanceStats struct {
 	ID, Addr, Role string
 	Epoch          uint64 // under which it took its role
 	Open           int    // backends connected
-	Size           int    // backends that there may be
+	Size           int    // backends that there may be, now; Config.Fleet makes it change
 	InUse          int    // of the open ones, on lease, kept ones included
 	Kept           int    // leases kept by sessions in use for their next statement
 	Resting        int    // idle backends that still have the state of a session at rest
@@ -39,6 +39,8 @@ type InstanceStats struct {
 	Timeouts       uint64 // waits that ended with ErrBorrowTimeout
 	Dials          uint64 // connections begun
 	DialErrors     uint64 // of them, failed
+
+	Fleet FleetStats // what the share of a fleet is found by
 
 	// How a reader is chosen by, see Candidate. Latency and RoundTrip are 0 where nothing
 	// was measured: latencies of readers only, round trips with Config.GaugeInterval only.
@@ -55,10 +57,13 @@ func (in *Instance) stats() InstanceStats {
 	s := InstanceStats{
 		ID: in.ID, Addr: in.Addr, Role: in.Role, Epoch: in.epoch,
 		Open: len(in.open), Size: in.size, InUse: in.size - in.free - in.resting.len(), Kept: in.kept.len(), Resting: in.resting.len(), Pinned: len(in.pinned),
-		InTx: in.inTx, Waiting: in.waiters.len(), Connecting: int(in.dialing.Load()),
+		InTx: in.inTx, Waiting: in.waitingLocked(), Connecting: int(in.dialing.Load()),
 		Borrowed: in.borrowed.Load(), Reclaimed: in.reclaimed.Load(), Timeouts: in.timeouts.Load(),
 		Dials: in.dials.Load(), DialErrors: in.dialErrors.Load(),
 		Outstanding: c.Outstanding, Latency: c.Latency, RoundTrip: c.RoundTrip, Weight: float64(c.Weight) * c.warm(now),
+	}
+	if in.fleet != nil {
+		s.Fleet = in.fleet.seen
 	}
 	if left(c.ShunnedUntil, now) > 0 {
 		s.Weight, s.ShunnedUntil = 0, time.Unix(0, c.ShunnedUntil)
