@@ -17,8 +17,11 @@ type Cluster struct {
 	instances atomic.Pointer[[]*Instance] // replaced, never changed in place
 	authority atomic.Pointer[authority]   // nil without TLS
 	journal   journal
-	dns       dns
-	script    chan struct{} // holds one token: one failover at a time
+
+	deployment atomic.Pointer[BlueGreen] // that it is part of; nil = none
+
+	dns    dns
+	script chan struct{} // holds one token: one failover at a time
 
 	// wg counts connections and what scripts left to do in the background.
 	wg   sync.WaitGroup
@@ -46,6 +49,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 	c := &Cluster{
 		cfg:     cfg,
+		made:    cfg.offset,
 		journal: journal{discard: cfg.DiscardLog, onEvent: cfg.OnEvent},
 		dns:     dns{custom: make(map[string][]string), missing: make(map[string]int)},
 		script:  make(chan struct{}, 1),

@@ -74,6 +74,8 @@ type Config struct {
 	// OnEvent, if set, is called with each event, in order, by one goroutine at
 	// a time, with no lock held.
 	OnEvent func(Event)
+
+	offset int // of addresses: those of another cluster come before
 }
 
 func (c Config) withDefaults() Config {

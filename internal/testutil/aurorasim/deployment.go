@@ -34,6 +34,7 @@ type relation struct {
 var (
 	hostStatus  = relation{viewSchema, viewName, viewColumns}
 	rdsTopology = relation{"mysql", "rds_topology", []string{"id", "endpoint", "port"}}
+	blueGreen   = relation{"mysql", "rds_topology", []string{"id", "endpoint", "port", "role", "status", "version"}}
 )
 
 func (d Deployment) relation() relation {
@@ -43,9 +44,20 @@ func (d Deployment) relation() relation {
 	return hostStatus
 }
 
+// relationIn is the one that a statement names, if any.
+func (d Deployment) relationIn(tokens []token) relation {
+	if d != MultiAZCluster && fromRelation(tokens, blueGreen) {
+		return blueGreen
+	}
+	return d.relation()
+}
+
 // relationRows are the rows of the deployment's relation, as this instance has them now.
-func (i *Instance) relationRows() [][]any {
+func (i *Instance) relationRows(of relation) [][]any {
 	var rows [][]any
+	if b := i.cluster.deployment.Load(); b != nil && len(of.columns) == len(blueGreen.columns) && of.name == blueGreen.name {
+		return b.rows(i.cluster)
+	}
 	if i.cluster.cfg.Deployment == MultiAZCluster {
 		for _, other := range i.cluster.all() {
 			rows = append(rows, []any{other.number(), other.host(), int64(i.cluster.cfg.Port)})
@@ -116,23 +128,25 @@ func (c *conn) answerReplicaStatus(j *job) bool {
 // themselves, sorted as SHOW VARIABLES sorts.
 func (v variables) rds() [][2]string {
 	onOff := "OFF"
-	if v.readOnly {
+	if v.refuses {
 		onOff = "ON"
 	}
-	rows := [][2]string{{"datadir", "/rdsdbdata/db/"}, {"hostname", v.hostname}, {"read_only", onOff}, {"super_read_only", onOff}}
+	rows := [][2]string{
+		{"datadir", "/rdsdbdata/db/"}, {"hostname", v.hostname}, {"innodb_read_only", "OFF"}, {"read_only", onOff}, {"super_read_only", onOff},
+	}
 	if v.deployment == MultiAZCluster {
 		rows = [][2]string{
 			rows[0],
 			{"gtid_executed", "00000000-0000-0000-0000-000001000000:1-9"},
 			{"gtid_mode", "ON"},
 			rows[1],
-			{"innodb_read_only", "OFF"},
-			{"port", v.port},
 			rows[2],
+			{"port", v.port},
+			rows[3],
 			{"report_host", v.address},
 			{"server_id", v.number},
 			{"server_uuid", v.uuid},
-			rows[3],
+			rows[4],
 			{"version", "8.0.39"},
 			{"version_comment", "Source distribution"},
 		}

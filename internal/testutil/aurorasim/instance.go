@@ -26,6 +26,8 @@ type Instance struct {
 	mu       sync.Mutex
 	up       bool
 	writer   bool          // writes pass
+	readOnly bool          // but they do not, and it says so
+	name     string        // in its cluster; its ID unless it was renamed by a switchover
 	believes bool          // says that it is the writer, but writes do not pass
 	frozen   int           // reasons to be silent
 	scripted bool          // one of them is a failover's
@@ -78,6 +80,7 @@ func newInstance(c *Cluster, id string, n int) *Instance {
 		ip:      net.IPv4(192, 0, 2, byte(11+n)), // TEST-NET-1, RFC 5737
 		turn:    make(chan struct{}, 1),
 		up:      true,
+		name:    id,
 		changed: make(chan struct{}),
 		conns:   make(map[*conn]struct{}),
 		session: sessionID(),
@@ -112,7 +115,11 @@ func (i *Instance) Addr() string { return i.reach.addr() }
 // Endpoint is the instance's name in the DNS, with port.
 func (i *Instance) Endpoint() string { return i.cluster.withPort(i.host()) }
 
-func (i *Instance) host() string { return i.ID + "." + i.cluster.cfg.Domain }
+func (i *Instance) host() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.name + "." + i.cluster.cfg.Domain
+}
 
 func (i *Instance) tcpAddr() net.Addr { return &net.TCPAddr{IP: i.ip, Port: i.cluster.cfg.Port} }
 

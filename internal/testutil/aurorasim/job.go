@@ -46,7 +46,7 @@ func (i *Instance) admit(c *conn, j *job, classed bool) (verdict, <-chan struct{
 	case i.cluster.cfg.Plain:
 	case sql && c.readOnly == i.writer && !i.cluster.cfg.Upstream.Literal:
 		return needsReadOnly, nil
-	case i.writer || !sql:
+	case i.writer && !i.readOnly || !sql:
 	case !classed:
 		return needsClass, nil
 	case j.text.class != reads && i.believes:
@@ -212,6 +212,10 @@ func (c *conn) lostTransaction(j *job) *wire.Error {
 
 func (c *conn) viewError(n names) *wire.Error {
 	switch {
+	case n.blueGreen && c.inst.cluster.deployment.Load() == nil:
+		return &wire.Error{Number: 1146, State: "42S02", Message: "Table 'mysql.rds_topology' doesn't exist"}
+	case n.blueGreen && c.inst.cluster.isDenied(c.user):
+		return &wire.Error{Number: 1142, State: "42000", Message: "SELECT command denied to user '" + c.user + "'@'" + c.host + "' for table 'rds_topology'"}
 	case !n.view:
 		return nil
 	case c.inst.cluster.cfg.NoView && c.inst.cluster.cfg.Deployment == MultiAZCluster:

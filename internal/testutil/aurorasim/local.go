@@ -17,7 +17,7 @@ func (c *conn) answerQuery(j *job) bool {
 	if j.executed != nil && j.executed.query == nil {
 		return false
 	}
-	view := c.inst.relationRows() // before now: no row is newer than the clock
+	view := c.inst.relationRows(j.text.deployment.relationIn(j.text.lex())) // before now: no row is newer than the clock
 	q, err := parseQuery(j.text, scope{vars: c.inst.variables(), session: c.sessionValues(), now: time.Now()})
 	var refused *wire.Error
 	switch {

@@ -34,7 +34,7 @@ func parseQuery(t *text, s scope) (*query, error) {
 		return nil, errUnsupported
 	}
 	q := &query{limit: -1}
-	r := t.deployment.relation()
+	r := t.deployment.relationIn(tokens)
 	q.view = fromRelation(tokens, r)
 	if q.view {
 		s.columns = r.columns
@@ -211,7 +211,7 @@ func (q *query) fold(frames []*frame, args []any) []*frame {
 	if !slices.ContainsFunc(q.items, func(e expr) bool { return e.aggregate }) {
 		return frames
 	}
-	all := &frame{row: make([]any, len(viewColumns)), args: args}
+	all := &frame{row: make([]any, max(len(viewColumns), len(blueGreen.columns))), args: args}
 	for _, f := range frames {
 		all.group = append(all.group, f.row)
 		all.row = f.row

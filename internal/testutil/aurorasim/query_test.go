@@ -91,7 +91,7 @@ func TestQuery(t *testing.T) {
 
 func TestQueryRefused(t *testing.T) {
 	for _, sql := range []string{
-		"SELECT @@read_only", "SELECT 1 FROM t", "SELECT *", "SELECT SLEEP(1)", "INSERT INTO t VALUES (1)",
+		"SELECT @@max_connections", "SELECT 1 FROM t", "SELECT *", "SELECT SLEEP(1)", "INSERT INTO t VALUES (1)",
 		"SELECT SERVER_ID" + view + " JOIN x", "SELECT SERVER_ID" + view + " GROUP BY 1", "SELECT",
 		"SELECT (1", "SELECT 1 +", "SELECT CASE WHEN 1 THEN 2", "SELECT IF(1, 2)", "SELECT 1 LIMIT x",
 	} {

@@ -24,10 +24,11 @@ type text struct {
 type names struct {
 	variables bool // @@names or aurora_version()
 	view      bool // the topology view
+	blueGreen bool // the table of blue/green deployments
 	show      bool // SHOW VARIABLES
 }
 
-func (n names) any() bool { return n.variables || n.view }
+func (n names) any() bool { return n.variables || n.view || n.blueGreen }
 
 func newText(sql string, escapes, plain bool) *text {
 	return &text{sql: sql, escapes: escapes, aurora: !plain && mentionsAurora(sql)}
@@ -63,6 +64,8 @@ func (t *text) mentions() names {
 			t.names.variables = true
 		case isRelation(tokens, n, t.deployment.relation()):
 			t.names.view = true
+		case isRelation(tokens, n, blueGreen):
+			t.names.blueGreen = true
 		}
 	}
 	t.names.show = showsVariables(tokens)

@@ -96,7 +96,7 @@ func TestSubstitute(t *testing.T) {
 	for sql, want := range map[string]string{
 		"SELECT @@innodb_read_only":                                                                             "SELECT 1 AS `@@innodb_read_only`",
 		"SELECT @@global.innodb_read_only ro":                                                                   "SELECT 1 ro",
-		"SELECT @@aurora_server_id AS x, @@read_only":                                                           "SELECT 'i-1' AS x, @@read_only",
+		"SELECT @@aurora_server_id AS x, @@max_connections":                                                     "SELECT 'i-1' AS x, @@max_connections",
 		"select 1, @@AURORA_VERSION from dual":                                                                  "select 1, '3.1' AS `@@AURORA_VERSION` from dual",
 		"SELECT AURORA_VERSION()":                                                                               "SELECT '3.1' AS `AURORA_VERSION()`",
 		"SELECT aurora_version ( ) , 2":                                                                         "SELECT '3.1' AS `aurora_version ( )` , 2",

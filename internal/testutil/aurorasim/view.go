@@ -104,7 +104,7 @@ func (i *Instance) view() []viewRow {
 func (i *Instance) row(now time.Time) (viewRow, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	r := viewRow{id: i.ID, session: i.session, updated: now, lag: i.lag, cpu: i.cpu}
+	r := viewRow{id: i.name, session: i.session, updated: now, lag: i.lag, cpu: i.cpu}
 	if !i.up || i.frozen > 0 {
 		r.updated = i.beat
 	}
@@ -154,7 +154,8 @@ type variables struct {
 	serverID, version  string
 	hostname, address  string
 	number, uuid, port string
-	readOnly           bool
+	readOnly           bool // has no writable storage
+	refuses            bool // takes no writes
 }
 
 func (i *Instance) variables() variables {
@@ -162,7 +163,7 @@ func (i *Instance) variables() variables {
 	defer i.mu.Unlock()
 	return variables{
 		deployment: i.cluster.cfg.Deployment,
-		serverID:   i.ID,
+		serverID:   i.name,
 		version:    i.cluster.cfg.AuroraVersion,
 		hostname:   "ip-" + strings.ReplaceAll(i.ip.String(), ".", "-"),
 		address:    i.ip.String(),
@@ -170,6 +171,7 @@ func (i *Instance) variables() variables {
 		uuid:       i.uuid(),
 		port:       strconv.Itoa(i.cluster.cfg.Port),
 		readOnly:   !i.writer && !i.believes,
+		refuses:    !i.writer && !i.believes || i.readOnly,
 	}
 }
 
@@ -200,6 +202,8 @@ func (v variables) value(name string) (any, bool) {
 		return v.serverID, true
 	case auroraVersion:
 		return v.version, true
+	case "read_only":
+		return int64(btoi(v.refuses)), true
 	case innodbReadOnly:
 		if v.readOnly {
 			return int64(1), true
