@@ -64,6 +64,9 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 		MySQL: cfg.MySQL, Seeds: cfg.Hosts, Dial: o.dial, Timeout: cfg.MySQL.Timeout,
 		Statements: cfg.PreparedCache, Logger: driverLog{cl.log},
 	}
+	dial.Route = func(ctx context.Context, addr string) backend.Route {
+		return backend.Route(cl.monitor.Route(ctx, addr))
+	}
 	if o.authority != nil {
 		dial.Roots = o.authority.roots
 	}
@@ -123,7 +126,7 @@ func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topolog
 			continue // a dead one is told of, so that what it leaves behind is cut
 		}
 		members = append(members, pool.Member{
-			ID: in.ID, Addr: in.Addr, Role: in.Role.String(), Down: in.State == topology.StateDown, Draining: in.Drained, Weight: cl.cfg.weight(in.ID),
+			ID: in.ID, Addr: in.Addr, Role: in.Role.String(), Down: in.State == topology.StateDown, Draining: in.Drained || in.Held, Weight: cl.cfg.weight(in.ID),
 		})
 		reader = reader || cl.current(&in)
 	}

@@ -54,7 +54,7 @@ func (cl *cluster) reader(s *topology.Snapshot, since time.Duration) (in *pool.I
 
 // current reports whether a reader is near enough to the writer to be asked for it.
 func (cl *cluster) current(r *topology.Instance) bool {
-	return r.Role == topology.Reader && r.State == topology.StateUp && !r.Drained && r.LagKnown && r.Lag <= cl.cfg.MaxReplicaLag
+	return r.Role == topology.Reader && r.State == topology.StateUp && !r.Drained && !r.Held && r.LagKnown && r.Lag <= cl.cfg.MaxReplicaLag
 }
 
 // missing is for how long still a reader may not have a write of so long ago.

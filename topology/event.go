@@ -60,6 +60,7 @@ const (
 	WriterBack                         // the same writer answered as writer
 	WriterChanged                      // another instance is the writer, or the first one was found
 	ProviderChosen                     // the kind of the cluster is known; comes once, first
+	BlueGreen                          // a blue/green deployment has another phase; Detail says which
 	Warning                            // something is not as it should be; Detail says what
 )
 
@@ -88,6 +89,8 @@ func (k EventKind) String() string {
 		return "writer changed"
 	case ProviderChosen:
 		return "topology chosen"
+	case BlueGreen:
+		return "blue/green deployment"
 	case Warning:
 		return "topology warning"
 	}
@@ -97,10 +100,10 @@ func (k EventKind) String() string {
 // Event is one change between two snapshots.
 type Event struct {
 	Kind     EventKind
-	Instance string // its ID; "" of ProviderChosen and of warnings about the whole cluster
+	Instance string // its ID; "" of ProviderChosen, BlueGreen and of warnings about the whole cluster
 	Reason   Reason // of InstanceSuspected
 	Cause    error  // of InstanceDown and Warning; may be nil
-	Detail   string // of ProviderChosen and Warning
+	Detail   string // of ProviderChosen, BlueGreen and Warning
 }
 
 // String is the event in words.

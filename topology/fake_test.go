@@ -69,6 +69,7 @@ type server struct {
 	group    []string // its rows of a group's tables
 
 	open, most, dials int
+	looks             int // for a blue/green deployment
 	queries           []string
 	at                []time.Time // of the queries
 }
@@ -250,8 +251,12 @@ func (f *fakeConn) Close() error {
 func (f *fakeConn) QueryContext(ctx context.Context, query string, _ []driver.NamedValue) (driver.Rows, error) {
 	c, s := f.cluster, f.server
 	c.mu.Lock()
-	s.queries = append(s.queries, query)
-	s.at = append(s.at, time.Now())
+	if query == blueGreenQuery {
+		s.looks++
+	} else {
+		s.queries = append(s.queries, query)
+		s.at = append(s.at, time.Now())
+	}
 	c.mu.Unlock()
 	if _, bounded := ctx.Deadline(); !bounded && ctx.Done() == nil {
 		return nil, errors.New("a query without a limit")
@@ -279,6 +284,8 @@ func (c *cluster) answer(s *server, query string) (driver.Rows, error) {
 		readOnly = 0
 	}
 	switch query {
+	case blueGreenQuery:
+		return nil, errViewless
 	case auroraQuery:
 		switch {
 		case s.mode == forbidden:

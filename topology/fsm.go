@@ -20,6 +20,7 @@ type observation struct {
 	report Report // answer
 	aside  bool   // answer: taken note of, but ends no doubt
 	drain  bool   // directed: to be drained, or no longer
+	hold   bool   // held: to be held, or no longer
 
 	at  time.Time // answer: when it was asked for
 	old time.Time // lags that were seen until then are old
@@ -33,6 +34,9 @@ const (
 	suspected                        // a statement met a fault
 	directed                         // an operator wants it
 	aged                             // nothing, but time has passed
+	held                             // nothing new is to be sent to the cluster, or it may be again
+	abandoned                        // what the instances were is another cluster's business now
+	switched                         // an answer of the writer of the cluster that takes their place
 )
 
 // step makes the next snapshot from the last one and an observation. It is pure:
@@ -49,6 +53,12 @@ func step(s *Snapshot, o observation) (*Snapshot, []Event) {
 		d.suspicion(o)
 	case directed:
 		d.direct(o.id, o.drain)
+	case held:
+		d.edit().held = o.hold
+	case abandoned:
+		d.abandon()
+	case switched:
+		d.replaceAll(o)
 	case aged:
 	}
 	if o.kind != suspected {
@@ -277,6 +287,33 @@ func (d *draft) doubt(id string, now uint64, reason Reason) {
 	in.reasons |= 1 << reason
 }
 
+// abandon takes all instances down: what is under way there cannot finish.
+func (d *draft) abandon() {
+	for i := range d.edit().Instances {
+		if in := &d.new.Instances[i]; in.State != StateDown {
+			in.State, in.reasons, in.contested = StateDown, 0, false
+			d.event(Event{Kind: InstanceDown, Instance: in.ID, Detail: "left, as another cluster takes its place"})
+		}
+	}
+}
+
+// replaceAll puts another cluster in the place of the one that was left, though its instances may
+// have the same names. Nothing that was known is true of them.
+func (d *draft) replaceAll(o observation) {
+	s := d.edit()
+	for _, in := range s.Instances {
+		d.event(Event{Kind: InstanceRemoved, Instance: in.ID})
+	}
+	s.Instances, s.writer, s.held, s.lastWriter = nil, -1, false, ""
+	s.view, s.hinted = time.Time{}, time.Time{} // by another clock
+	o.kind, o.old = answered, time.Time{}
+	d.answer(o)
+	for i := range d.new.Instances {
+		in := &d.new.Instances[i]
+		in.Verified, in.heard = o.now, o.now // what was asked before is about the others
+	}
+}
+
 // finish numbers the new snapshot and says what became of the writer.
 func (d *draft) finish() (*Snapshot, []Event) {
 	if d.new == nil {
@@ -293,6 +330,7 @@ func (d *draft) finish() (*Snapshot, []Event) {
 		if in.Since == 0 || turned {
 			in.Since = s.Epoch
 		}
+		in.Held = s.held
 		if in.Drained && (turned || in.State == StateDown) {
 			d.direct(in.ID, false)
 		}
@@ -326,6 +364,6 @@ func sameMember(a, b Instance) bool { return a.ID == b.ID && a.Addr == b.Addr }
 
 // looksSame compares what hooks are told of. When an instance was asked last is not.
 func looksSame(a, b Instance) bool {
-	return sameMember(a, b) && a.Role == b.Role && a.State == b.State && a.ReadOnly == b.ReadOnly && a.Drained == b.Drained &&
+	return sameMember(a, b) && a.Role == b.Role && a.State == b.State && a.ReadOnly == b.ReadOnly && a.Drained == b.Drained && a.Held == b.Held &&
 		a.Lag == b.Lag && a.LagKnown == b.LagKnown && a.CPU == b.CPU
 }

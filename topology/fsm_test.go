@@ -39,6 +39,9 @@ var update = flag.Bool("update", false, "write what step does into testdata/fsm,
 // another server than the one of that name, "on host", before the others, one of MariaDB.
 // So it is after a line "multiAZCluster", where members are listed: "sees a* b* c*".
 //
+// "hold" and "release" are a blue/green switchover's, "abandon" is its end for blue, and "switch a writer sees
+// a* b" an answer of green's.
+//
 // In a scenario with a line "lags" the readers' lags (~) follow the snapshot. "later 2s" lets
 // time pass, with polls every 5 s.
 func TestStep(t *testing.T) {
@@ -107,6 +110,20 @@ func (p *player) play(t *testing.T, where, line string) {
 		p.clock = p.clock.Add(d)
 		p.ticket++
 		p.observe(t, where, line, observation{kind: aged, now: p.ticket})
+	case "hold", "release", "abandon":
+		kind := held
+		if word == "abandon" {
+			kind = abandoned
+		}
+		p.ticket++
+		p.observe(t, where, line, observation{kind: kind, now: p.ticket, hold: word == "hold"})
+	case "switch": // to the cluster of an instance that answers
+		o, err := p.parse("answer", strings.Fields(rest))
+		if err != nil {
+			t.Fatalf("%s: %v", where, err)
+		}
+		o.kind = switched
+		p.observe(t, where, line, o)
 	case "static":
 		var members []Member
 		for i, id := range strings.Fields(rest) {
@@ -137,6 +154,10 @@ func (p *player) observe(t *testing.T, where, line string, o observation) {
 	next, events := step(old, o)
 	if !slices.Equal(before.Instances, old.Instances) || before.Epoch != old.Epoch || before.Version != old.Version {
 		t.Errorf("%s: step changed the snapshot that it was given", where)
+	}
+	if o.kind == switched { // to somebody else, whatever the name
+		old = before
+		old.lastWriter = ""
 	}
 	checkInvariants(t, old, next, events)
 	p.snapshot, p.where, p.step = next, where, line

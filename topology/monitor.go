@@ -74,7 +74,12 @@ type Monitor struct {
 	snapshot atomic.Pointer[Snapshot]
 	provider atomic.Pointer[Provider]
 	tickets  atomic.Uint64 // drawn so far
-	open     atomic.Int64  // connections
+
+	deployment atomic.Pointer[deployment] // blue/green, as far as is known
+	routes     atomic.Pointer[routes]     // that a switchover has left behind
+	looked     chan struct{}              // closed after the first look for a deployment
+
+	open atomic.Int64 // connections
 
 	ctx    context.Context //nolint:containedctx // the monitor's life, for its goroutines; ends with Close
 	cancel context.CancelFunc
@@ -126,7 +131,7 @@ func NewMonitor(cfg Config) (*Monitor, error) {
 			return nil, err
 		}
 	}
-	m := &Monitor{cfg: cfg, wake: make(chan struct{}, 1), again: make(chan struct{}, 1), news: make(chan struct{}, 1)}
+	m := &Monitor{cfg: cfg, wake: make(chan struct{}, 1), again: make(chan struct{}, 1), news: make(chan struct{}, 1), looked: make(chan struct{})}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -315,6 +320,9 @@ func (m *Monitor) Verify(ctx context.Context, conn Conn, id string, role Role) (
 			return false, nil
 		}
 		return false, fmt.Errorf("failoverproxy: %w: %s is no instance of the cluster any more", ErrIdentity, shownAddr(id))
+	}
+	if err := m.admit(ctx, conn, role); err != nil {
+		return false, err
 	}
 	gotID, gotRole, err := m.Identify(ctx, conn, in.Addr)
 	if err != nil {

@@ -33,6 +33,9 @@ func TestDiscoverAndSteadyPoll(t *testing.T) {
 		if polls := len(c.look("a").at) - 2; polls < 109 || polls > 133 {
 			t.Errorf("%d polls in ten minutes, want 120 ±10 %%", polls)
 		}
+		if n := c.look("a").looks; n < 10 || n > 11 {
+			t.Errorf("%d looks for a blue/green deployment in ten minutes, want one a minute", n)
+		}
 		at := c.look("a").at[2:]
 		if d1, d2 := at[1].Sub(at[0]), at[2].Sub(at[1]); d1 == d2 {
 			t.Errorf("no jitter: %s, %s", d1, d2)

@@ -48,7 +48,9 @@ func TestMultiAZProbe(t *testing.T) {
 			endpoints: map[string]string{"1": "evil host" + rds, "2": self, "3": "", "4": "a'b" + rds, "5": strings.Repeat("a.", 200) + "b"},
 			want:      []Member{reader}, ignored: 4,
 		},
-		"blue and green": {endpoints: map[string]string{"1": "green.cluster-abc123.us-east-1.rds.amazonaws.com", "2": self}, want: []Member{reader}, ignored: 1},
+		"blue and green":                {endpoints: map[string]string{"1": "green.cluster-abc123.us-east-1.rds.amazonaws.com", "2": self}, want: []Member{reader}, ignored: 1},
+		"an instance and its green one": {endpoints: map[string]string{"1": "reader-2-green-abc123" + rds, "2": self}, problem: "has the rows of a blue/green deployment"},
+		"green among others":            {endpoints: map[string]string{"1": "writer-1" + rds, "2": self, "3": "writer-1-green-abc123" + rds}, want: []Member{writer, reader}},
 		"names of one's own": {
 			endpoints: map[string]string{"1": "writer-1" + rds, "2": self}, host: "?.db.example.com:3307",
 			want: []Member{{ID: "writer-1", Addr: "writer-1.db.example.com:3307", Writer: true}, {ID: "reader-2", Addr: "reader-2.db.example.com:3307", Writer: true}},

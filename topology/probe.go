@@ -69,7 +69,21 @@ type attempt struct {
 	took   time.Duration
 	report Report
 	err    error
+
+	errand errand
+	look   bool      // to ask for a blue/green deployment, too
+	sight  *sighting // what came of that; nil = nobody knows
 }
+
+// errand is what an attempt is for.
+type errand uint8
+
+const (
+	errandProbe   errand = iota
+	errandLook           // to ask for a blue/green deployment and for nothing else
+	errandScout          // to ask one of green
+	errandRetrace        // to see where a name leads
+)
 
 // run asks over the link, if there is one. If that does not work a fresh connection
 // decides: that a connection of the monitor's own was lost says nothing about the
@@ -90,17 +104,35 @@ func (a *attempt) ask(ctx context.Context, m *Monitor) {
 	a.ticket = m.tickets.Add(1)
 	a.began = time.Now()
 	defer func() { a.took = time.Since(a.began) }()
+	if a.errand == errandRetrace {
+		ctx = context.WithValue(ctx, direct{}, true)
+	}
 	if a.asked = a.addr; a.link == nil {
 		if a.link, a.err = m.dial(ctx, a.addr); a.err != nil {
 			return
 		}
 	}
 	a.asked = a.link.addr
-	a.report, a.err = (*m.provider.Load()).Probe(ctx, a.link, a.asked)
+	a.report, a.err = a.question(ctx, *m.provider.Load())
+	if a.err == nil && a.look {
+		if s, err := m.lookAt(ctx, a.link); err == nil {
+			a.sight = &s
+		}
+	}
 	if a.err != nil {
 		a.link.abandon()
 		a.link = nil
 	}
+}
+
+func (a *attempt) question(ctx context.Context, p Provider) (Report, error) {
+	if f, ok := p.(follower); ok && a.errand == errandScout {
+		return f.scout(ctx, a.link, a.asked)
+	}
+	if a.errand == errandRetrace || a.errand == errandLook {
+		return Report{}, nil
+	}
+	return p.Probe(ctx, a.link, a.asked)
 }
 
 func (a *attempt) observation() observation {

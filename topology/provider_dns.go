@@ -31,6 +31,8 @@ import (
 // to its successor for homesick. What cannot be known: to a process that starts at such a
 // moment the old address may be the newer one.
 type dns struct {
+	seed string
+
 	mu   sync.Mutex
 	host string          // who is there where the name leads, by its own name
 	home string          // the address that led there first, which is its id
@@ -54,7 +56,7 @@ func newDNS(cfg Config) (*dns, error) {
 	if len(cfg.Seeds) != 1 {
 		return nil, errors.New("failoverproxy: fpTopology=dns: want one host, whose name leads to the writer")
 	}
-	return &dns{left: make(map[string]bool)}, nil
+	return &dns{seed: cfg.Seeds[0], left: make(map[string]bool)}, nil
 }
 
 func (*dns) Name() string      { return dnsName }

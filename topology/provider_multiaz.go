@@ -21,6 +21,8 @@ import (
 // (https://github.com/aws/aws-advanced-jdbc-wrapper: RdsMultiAzDbClusterMysqlDialect.java,
 // docs/using-the-jdbc-driver/SupportForRDSMultiAzDBCluster.md). In failovers its issues report stale
 // rows that name the wrong writer: another reason to take them for no more than addresses.
+// The same table has the rows of blue/green deployments (bluegreen.go), which there are of single instances
+// and of Aurora, not of these clusters: a row of green is nobody's member.
 // That at least one reader has each transaction that was acknowledged is in
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/multi-az-db-clusters-concepts.html.
 type multiAZCluster struct {
@@ -60,9 +62,13 @@ func (m *multiAZCluster) Probe(ctx context.Context, conn Conn, _ string) (Report
 	if err != nil {
 		return Report{}, err
 	}
+	green := 0
 	for _, row := range t {
 		member, ok := m.member(row[1].text, row[2].text)
 		switch {
+		case isGreen(row[1].text):
+			green++
+			continue
 		case !ok:
 			r.Ignored++
 		case !r.has(member.ID):
@@ -74,6 +80,9 @@ func (m *multiAZCluster) Probe(ctx context.Context, conn Conn, _ string) (Report
 	}
 	if r.ID == "" {
 		return Report{}, fmt.Errorf("failoverproxy: %s does not list the server that answers, server_id %s", multiAZView, shownAddr(t[0][6].text))
+	}
+	if green > 0 && len(r.Members) == 1 {
+		return Report{}, fmt.Errorf("failoverproxy: %s has the rows of a blue/green deployment: set fpTopology=dns: %w", multiAZView, errUnfit)
 	}
 	return r, nil
 }

@@ -77,6 +77,8 @@ type Instance struct {
 	ReadOnly bool
 	// Drained: no new work is to go to it, by [Monitor.Drain].
 	Drained bool
+	// Held: no new work is to go to it, as a blue/green switchover is under way.
+	Held bool
 	// Since is the epoch in which it last took or lost a role, changed its address or
 	// came back. What was met in an earlier epoch says nothing about it.
 	Since uint64
@@ -126,10 +128,11 @@ type Snapshot struct {
 	view       time.Time // the status table's time of the newest list of instances
 	hinted     time.Time // the status table's time of the newest hint that was followed
 	disputed   string    // what was last said about claims that are not believed
+	held       bool      // a blue/green switchover is under way
 }
 
-// Writer returns the usable writer: it has the role, is up and not drained. Nil if there
-// is none.
+// Writer returns the usable writer: it has the role, is up and neither drained nor held. Nil
+// if there is none.
 func (s *Snapshot) Writer() *Instance {
 	if s == nil || s.writer < 0 || len(s.Instances) == 0 || !s.Instances[s.writer].usable() {
 		return nil
@@ -137,7 +140,7 @@ func (s *Snapshot) Writer() *Instance {
 	return &s.Instances[s.writer]
 }
 
-func (in *Instance) usable() bool { return in.State == StateUp && !in.Drained }
+func (in *Instance) usable() bool { return in.State == StateUp && !in.Drained && !in.Held }
 
 // LastWriter returns the ID of the instance that is the usable writer or was it
 // last, "" if there never was one.
@@ -177,6 +180,9 @@ func (s *Snapshot) String() string {
 		parts[i] = fmt.Sprintf("%s %s %s", in.ID, in.Role, in.State)
 		if in.Drained {
 			parts[i] += " drained"
+		}
+		if in.Held {
+			parts[i] += " held"
 		}
 	}
 	return fmt.Sprintf("epoch %d: %s", s.Epoch, strings.Join(parts, ", "))

@@ -23,10 +23,11 @@ type watcher struct {
 	fast    bool
 	warned  bool // of rows that cannot be an instance's
 	lacking bool // warned of what the provider may not ask
+	over    switchover
 }
 
-// place is what is asked: an instance, by its id, or a seed, by its address.
-type place struct{ id, seed string }
+// place is what is asked: an instance, by its id, or a seed, or one of green, by its address.
+type place struct{ id, seed, green string }
 
 // slot is what the watcher knows of a place. Only one attempt is under way for each.
 type slot struct {
@@ -59,6 +60,7 @@ func (l *leave) hasten() {
 type result struct {
 	attempt
 	place     place
+	slot      *slot
 	cancelled bool
 }
 
@@ -71,10 +73,15 @@ func (m *Monitor) watch(d discovery) {
 	}
 	defer w.close()
 	w.heed(d.choice.report)
-	if first := w.slot(place{id: d.choice.report.ID}); d.choice.provider.Name() == dnsName {
+	first := w.slot(place{id: d.choice.report.ID})
+	if d.choice.provider.Name() == dnsName {
 		w.resolve, w.pace = true, min(max(w.pace, dnsPause), m.cfg.Interval)
+	}
+	switch {
+	case w.orient(d):
+	case w.resolve:
 		w.hangUp(first, d.link)
-	} else {
+	default:
 		first.link = d.link
 	}
 	for {
@@ -115,7 +122,7 @@ func (w *watcher) plan() {
 	if oldest := s.oldestLag(); !oldest.IsZero() {
 		w.aging.Reset(time.Until(oldest.Add(w.cfg.lagLife())))
 	}
-	switch fast := unsettled(s); {
+	switch fast := unsettled(s) || w.hurries(); {
 	case fast && !w.fast:
 		w.fast = true
 		w.round()
@@ -142,6 +149,9 @@ func (w *watcher) plan() {
 
 // round asks whom it is time to ask, and sets the clock for the next round.
 func (w *watcher) round() {
+	w.learn(w.known().wait(time.Now()))
+	w.scout()
+	w.retrace()
 	s := w.Snapshot()
 	w.forget(s)
 	lost, turn := true, w.turn(s)
@@ -155,9 +165,12 @@ func (w *watcher) round() {
 	if lost {
 		w.askSeeds(s)
 	}
-	if w.fast {
+	switch {
+	case w.known().holds():
+		w.timer.Reset(w.cfg.IntervalFast)
+	case w.fast:
 		w.timer.Reset(w.pace)
-	} else {
+	default:
 		w.timer.Reset(jittered(w.cfg.Interval))
 	}
 }
@@ -176,7 +189,7 @@ func (w *watcher) hurry() {
 func (w *watcher) due(s *Snapshot, in *Instance) bool {
 	slot := w.slot(place{id: in.ID})
 	now := time.Now()
-	if slot.cancel != nil || now.Before(slot.after) {
+	if slot.cancel != nil || now.Before(slot.after) || w.resolve && w.fast && now.Sub(slot.last) < w.pace*9/10 {
 		return false
 	}
 	if s.Writer() != nil && (in.State == StateDown || in.pretends) {
@@ -237,7 +250,7 @@ func hasAddr(s *Snapshot, addr string) bool {
 func (w *watcher) askInstance(in *Instance) {
 	p := place{id: in.ID}
 	slot := w.slot(p)
-	a := attempt{id: in.ID, addr: in.Addr, link: slot.link}
+	a := attempt{id: in.ID, addr: in.Addr, link: slot.link, look: w.looks(in)}
 	var stale *link
 	if in.State != StateUp && a.link != nil && (a.link.addr != in.Addr || in.reasons.unreachable()) {
 		a.link, stale = nil, a.link
@@ -259,7 +272,7 @@ func (w *watcher) launch(p place, a attempt, stale *link) {
 		leaving.hasten()
 		a.run(ctx, w.Monitor)
 		select {
-		case w.results <- result{attempt: a, place: p, cancelled: ctx.Err() != nil}:
+		case w.results <- result{attempt: a, place: p, slot: slot, cancelled: ctx.Err() != nil}:
 		case <-w.ctx.Done():
 			a.link.close()
 		}
@@ -268,13 +281,33 @@ func (w *watcher) launch(p place, a attempt, stale *link) {
 
 // take draws the consequences of an attempt.
 func (w *watcher) take(r result) {
-	slot := w.slot(r.place)
+	slot := r.slot
 	slot.cancel = nil
-	if !r.cancelled {
+	if r.errand == errandLook {
+		defer close(w.looked)
+	}
+	if slot != w.slots[r.place] {
+		r.link.close() // asked in a cluster that was left
+		return
+	}
+	if !r.cancelled && r.errand == errandProbe {
 		w.probed(r.probe())
 	}
+	if r.sight != nil {
+		r.sight.by = remoteOf(r.link)
+		r.sight.leader = r.errand != errandScout && r.id == w.Snapshot().LastWriter()
+		w.sighted(*r.sight)
+	}
 	switch {
+	case r.errand == errandLook:
+		w.keep(r.id, r.link)
+	case r.errand == errandScout:
+		w.found(slot, r)
+	case r.errand == errandRetrace:
+		w.retraced(r)
+		w.hangUp(slot, r.link)
 	case r.err == nil:
+		w.note(r)
 		w.observe(r.observation())
 		w.heed(r.report)
 		w.keep(r.report.ID, r.link)
@@ -379,7 +412,7 @@ func (w *watcher) slot(p place) *slot {
 // forget drops what is known of instances that are gone.
 func (w *watcher) forget(s *Snapshot) {
 	for p, slot := range w.slots {
-		if p.id == "" || s.Lookup(p.id) != nil {
+		if p.id == "" && (p.green == "" || slot.cancel != nil || w.known().holds()) || s.Lookup(p.id) != nil {
 			continue
 		}
 		w.hangUp(slot, slot.link)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -27,6 +28,9 @@ type Config struct {
 	// Dial opens network connections; nil uses the wrapped driver's ways: its own
 	// DialFunc, a network of mysql.RegisterDialContext, or net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Route, if set, returns how an address is reached where its name leads elsewhere than it
+	// should; nil, and the zero Route, is the address itself.
+	Route func(ctx context.Context, addr string) Route
 	// Timeout bounds one connect from the dial to the end of authentication. The
 	// wrapped driver's own timeout does not cover the server's greeting. 0 = 10 s.
 	Timeout time.Duration
@@ -38,6 +42,13 @@ type Config struct {
 	Statements int
 	// Logger receives what the wrapped driver logs; nil discards it.
 	Logger mysql.Logger
+}
+
+// Route is how an address is reached. The zero value is the address itself.
+type Route struct {
+	Addrs []string             // where to dial, the next where nobody answers; nil = the address
+	Names []string             // of which the certificate must have one; nil = the address's host
+	Check func(net.Addr) error // refuses a connection by where it leads; nil = none
 }
 
 // DefaultTimeout bounds a connect where nothing else does.
@@ -85,17 +96,36 @@ func (d *Dialer) Connect(ctx context.Context, addr string) (_ *Backend, err erro
 	}()
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
+	var route Route
+	if d.cfg.Route != nil && d.tracked {
+		route = d.cfg.Route(ctx, addr)
+	}
+	b, err := d.connect(ctx, addr, "", route)
+	for _, name := range route.Names {
+		// The certificate may be the one of before, or already that of afterwards.
+		if _, other := errors.AsType[x509.HostnameError](err); !other || d.named(addr) {
+			break
+		}
+		b, err = d.connect(ctx, addr, name, route)
+	}
+	return b, err
+}
 
+// connect is Connect for a server whose certificate is to have that name; "" is the address's host.
+func (d *Dialer) connect(ctx context.Context, addr, name string, route Route) (*Backend, error) {
 	cfg := d.cfg.MySQL.Clone()
 	cfg.Addr = addr
 	d.protect(cfg, addr)
+	if cfg.TLS != nil && name != "" {
+		cfg.TLS.ServerName = name
+	}
 	if d.cfg.Logger != nil {
 		cfg.Logger = d.cfg.Logger
 	}
 	b := &Backend{addr: addr, statements: statements{capacity: d.cfg.Statements}, guard: guard{stop: d.cfg.Stop}}
 	if d.tracked {
 		cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			raw, err := d.cfg.Dial(ctx, network, addr)
+			raw, err := d.dial(ctx, network, addr, route)
 			if err != nil {
 				return nil, err
 			}
@@ -129,6 +159,27 @@ func (d *Dialer) Connect(ctx context.Context, addr string) (_ *Backend, err erro
 	d.sample.CompareAndSwap(nil, &inner)
 	b.created = time.Now()
 	return b, nil
+}
+
+// dial goes the route to an address.
+func (d *Dialer) dial(ctx context.Context, network, addr string, route Route) (raw net.Conn, err error) {
+	addrs := route.Addrs
+	if len(addrs) == 0 {
+		addrs = []string{addr}
+	}
+	for _, at := range addrs {
+		if raw, err = d.cfg.Dial(ctx, network, at); err != nil {
+			continue
+		}
+		if route.Check == nil {
+			return raw, nil
+		}
+		if err = route.Check(raw.RemoteAddr()); err == nil {
+			return raw, nil
+		}
+		_ = raw.Close()
+	}
+	return nil, err
 }
 
 // CheckNamedValue converts an argument as the wrapped driver's connections do. Their

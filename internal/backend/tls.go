@@ -54,6 +54,11 @@ func (d *Dialer) tlsFor(addr string) *tls.Config {
 	return c
 }
 
+// named reports whether the program itself said what name the certificate of addr must have.
+func (d *Dialer) named(addr string) bool {
+	return d.isSeed(addr) && d.cfg.MySQL.TLS != nil && d.cfg.MySQL.TLS.ServerName != ""
+}
+
 func (d *Dialer) isSeed(addr string) bool { return slices.Contains(d.cfg.Seeds, addr) }
 
 // plaintext knows where tls=preferred may do without TLS. A host of the DSN may if it

@@ -1,0 +1,282 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
+	"github.com/failoverproxy/failoverproxy/internal/testutil/ledger"
+)
+
+// coloured is our driver under a small load in front of a blue/green deployment, in a bubble.
+type coloured struct {
+	*deployed
+	*aurorasim.BlueGreen
+	log *syncBuffer
+}
+
+// syncBuffer is a log that is read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// colour runs happen in the tenth second of load, lets it go on for three minutes, and has
+// the ledger judged.
+func colour(t *testing.T, config aurorasim.Config, params string, happen, check func(c *coloured)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		config.Upstream, config.Network = aurorasim.Fake(), aurorasim.Memory
+		bg, err := aurorasim.StartBlueGreen(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer bg.Close()
+		c := &coloured{deployed: &deployed{T: t, sim: bg.Blue, book: ledger.New(ledger.WithClassifier(fateOf))}, BlueGreen: bg, log: &syncBuffer{}}
+		c.open(params)
+		defer c.db.Close()
+		if err := c.book.Setup(t.Context(), c.db); err != nil {
+			t.Fatal(err)
+		}
+		stop := c.load()
+		time.Sleep(10 * time.Second)
+		happen(c)
+		time.Sleep(30 * time.Second)
+		stop()
+		check(c)
+		verdict, err := c.book.Judge(t.Context(), c.db)
+		if err != nil || !verdict.OK() || len(c.errs) > 0 {
+			t.Errorf("ledger %s, %v; errors of reads: %v", verdict, err, c.errs)
+		}
+		t.Logf("%s; %d writes; first %s after green took them; %s", verdict, len(c.writes), c.firstWrite(c.WritableAt()), c.c.Snapshot())
+		if g := c.c.Stats().Gate; g.Entered != g.Drained || g.Waiting != 0 {
+			t.Errorf("gate: %+v", g)
+		}
+		if t.Failed() {
+			t.Log(c.log)
+		}
+	})
+}
+
+// open makes the connector.
+func (c *coloured) open(params string) {
+	c.Helper()
+	cfg, err := ParseDSN("u:secret@tcp(" + c.Endpoint() + ")/shop?fpFailoverTimeout=1m&fpPoolSize=4&" + params)
+	if err != nil {
+		c.Fatal(err)
+	}
+	logger := slog.New(slog.NewTextHandler(c.log, nil))
+	if c.c, err = NewConnector(cfg, WithLogger(logger), WithDialer(c.DialContext)); err != nil {
+		c.Fatal(err)
+	}
+	c.db = sql.OpenDB(c.c)
+}
+
+// strayed are the statements of the application that blue received after a moment.
+func (c *coloured) strayed(since time.Time) (n int) {
+	for _, r := range c.Blue.Relays(nil) {
+		if r.Executes() && r.Received.After(since) && strings.Contains(r.SQL, "fp_") {
+			n++
+		}
+	}
+	return n
+}
+
+// said checks that the log has a line for each, once.
+func (c *coloured) said(lines ...string) {
+	c.Helper()
+	for _, line := range lines {
+		if n := strings.Count(c.log.String(), line); n != 1 {
+			c.Errorf("%d lines of the log with %q, want 1", n, line)
+		}
+	}
+}
+
+func (c *coloured) switchover(s aurorasim.BlueGreenSwitchover) {
+	c.Helper()
+	if err := c.Switchover(c.Context(), s); err != nil {
+		c.Fatal(err)
+	}
+}
+
+var colours = map[string]aurorasim.Config{
+	"aurora": {Deployment: aurorasim.Aurora},
+	"dns":    {Deployment: aurorasim.MultiAZInstance, Instances: 1},
+}
+
+// brisk is a switchover whose aftermath does not take as long as usual: less load to carry.
+func brisk() aurorasim.BlueGreenSwitchover {
+	s := aurorasim.Usual
+	s.RenameAfter, s.DNSAfter, s.NamelessAfter, s.CompletedAfter = 8*time.Second, 12*time.Second, 20*time.Second, 21*time.Second
+	return s
+}
+
+func TestBlueGreen(t *testing.T) {
+	for provider, config := range colours {
+		for name, tc := range map[string]struct {
+			change func(*aurorasim.BlueGreenSwitchover)
+			within time.Duration // of green's taking writes, the first write; 0 = 150ms
+		}{
+			"as usual":          {change: func(s *aurorasim.BlueGreenSwitchover) { *s = aurorasim.Usual }},
+			"connections stay":  {change: func(s *aurorasim.BlueGreenSwitchover) { s.KeepConnections = true }},
+			"names are at once": {change: func(s *aurorasim.BlueGreenSwitchover) { s.RenameAfter, s.DNSAfter = s.WritableAfter, s.WritableAfter }},
+			"green is late":     {change: func(s *aurorasim.BlueGreenSwitchover) { s.WritableAfter = 10 * time.Second }},
+			"no time is lost": {
+				// With dns a look is 500 ms after the other unless one is known to be due.
+				change: func(s *aurorasim.BlueGreenSwitchover) { s.Initiated, s.InProgress, s.WritableAfter = 0, 0, 0 },
+				within: 560 * time.Millisecond,
+			},
+		} {
+			t.Run(provider+"/"+name, func(t *testing.T) {
+				script, within := brisk(), max(tc.within, 150*time.Millisecond)
+				tc.change(&script)
+				colour(t, config, "fpTopology="+provider, func(c *coloured) { c.switchover(script) }, func(c *coloured) {
+					first := c.firstWrite(c.WritableAt())
+					if first > within {
+						c.Errorf("the first write came %s after green took writes", first)
+					}
+					if n := c.strayed(c.WritableAt()); n > 0 && tc.within == 0 {
+						c.Errorf("%d statements on blue after green took writes", n)
+					}
+					if n := c.strayed(c.WritableAt().Add(first)); n > 0 {
+						c.Errorf("%d statements on blue after the first write on green", n)
+					}
+					c.said(`detail="AVAILABLE, green is`, `detail="switched to green"`, `detail="all names lead to green"`)
+					if n := c.c.Stats().MonitorConnections; provider == "aurora" && n != 1 {
+						c.Errorf("%d connections of the monitor", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestBlueGreenRollback: blue goes on, and nobody has lost anything but time.
+func TestBlueGreenRollback(t *testing.T) {
+	for provider, config := range colours {
+		t.Run(provider, func(t *testing.T) {
+			script := brisk()
+			script.Rollback = true
+			var back time.Time
+			colour(t, config, "fpTopology="+provider, func(c *coloured) {
+				c.switchover(script)
+				back = time.Now()
+			}, func(c *coloured) {
+				if first := c.firstWrite(back); first > 650*time.Millisecond {
+					c.Errorf("the first write came %s after the end", first)
+				}
+				c.said(`detail="AVAILABLE: the switchover was rolled back`)
+				if n := c.Green.Count(aurorasim.Contains("fp_")); n > 0 {
+					c.Errorf("%d statements on green", n)
+				}
+			})
+		})
+	}
+}
+
+// still runs a test with a deployment and no load.
+func still(t *testing.T, config aurorasim.Config, params string, test func(c *coloured)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		config.Upstream, config.Network = aurorasim.Fake(), aurorasim.Memory
+		bg, err := aurorasim.StartBlueGreen(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer bg.Close()
+		c := &coloured{deployed: &deployed{T: t, sim: bg.Blue}, BlueGreen: bg, log: &syncBuffer{}}
+		c.open(params)
+		defer c.db.Close()
+		test(c)
+		if t.Failed() {
+			t.Log(c.log)
+		}
+	})
+}
+
+// TestBlueGreenLateStart: a process starts in each phase, and is with green in the end. From the
+// time when blue takes no writes none of its statements reach blue.
+func TestBlueGreenLateStart(t *testing.T) {
+	for provider, config := range colours {
+		for name, after := range map[string]time.Duration{
+			"initiated": time.Second, "in progress": 3500 * time.Millisecond, "nobody gets in": 6 * time.Second, "blue is back": 9 * time.Second,
+			"post": 15 * time.Second, "renamed": 30 * time.Second, "names are right": 50 * time.Second,
+			"old names are gone": 137 * time.Second, "over": 145 * time.Second,
+		} {
+			t.Run(provider+"/"+name, func(t *testing.T) {
+				still(t, config, "fpTopology="+provider, func(c *coloured) {
+					var script sync.WaitGroup
+					script.Go(func() { c.switchover(aurorasim.Usual) })
+					time.Sleep(after)
+					ctx, cancel := context.WithTimeout(c.Context(), 30*time.Second)
+					defer cancel()
+					if _, err := c.db.ExecContext(ctx, "CREATE TABLE fp_late (n INT)"); err != nil {
+						c.Error(err)
+					}
+					script.Wait()
+					if _, err := c.db.ExecContext(ctx, "INSERT INTO fp_late VALUES (1)"); after < time.Minute && ctx.Err() == nil && err != nil {
+						c.Error(err)
+					}
+					if n := c.strayed(time.Time{}); n > 0 && after > 3*time.Second {
+						c.Errorf("%d statements on blue", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestBlueGreenFrozen: a process, as by SIGSTOP, sees nothing of the switchover but its end.
+// There is no such thing in a bubble: what it comes back to is a monitor that has not
+// polled and connections that were lost.
+func TestBlueGreenFrozen(t *testing.T) {
+	for provider, config := range colours {
+		t.Run(provider, func(t *testing.T) {
+			still(t, config, "fpProbeInterval=1h&fpTopology="+provider, func(c *coloured) {
+				exec := func(query string) {
+					c.Helper()
+					if _, err := c.db.ExecContext(c.Context(), query); err != nil {
+						c.Error(err)
+					}
+				}
+				exec("CREATE TABLE fp_frozen (n INT)")
+				var script sync.WaitGroup
+				script.Go(func() { c.switchover(aurorasim.Usual) })
+				time.Sleep(25 * time.Second) // green takes writes, and names still lead to blue
+				since := time.Now()
+				var n int
+				if err := c.db.QueryRowContext(c.Context(), "SELECT COUNT(*) FROM fp_frozen").Scan(&n); err != nil {
+					c.Error(err)
+				}
+				exec("INSERT INTO fp_frozen VALUES (1)")
+				if took := time.Since(since); took > time.Second {
+					c.Errorf("took %s", took)
+				}
+				if n := c.strayed(since); n > 0 {
+					c.Errorf("%d statements on blue", n)
+				}
+				script.Wait()
+				exec("INSERT INTO fp_frozen VALUES (1)")
+			})
+		})
+	}
+}
