@@ -3,7 +3,9 @@ package driver
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -11,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/ledger"
 )
@@ -52,7 +55,7 @@ func colour(t *testing.T, config aurorasim.Config, params string, happen, check 
 		}
 		defer bg.Close()
 		c := &coloured{deployed: &deployed{T: t, sim: bg.Blue, book: ledger.New(ledger.WithClassifier(fateOf))}, BlueGreen: bg, log: &syncBuffer{}}
-		c.open(params)
+		c.open("fpFailoverTimeout=1m&" + params)
 		defer c.db.Close()
 		if err := c.book.Setup(t.Context(), c.db); err != nil {
 			t.Fatal(err)
@@ -80,7 +83,7 @@ func colour(t *testing.T, config aurorasim.Config, params string, happen, check 
 // open makes the connector.
 func (c *coloured) open(params string) {
 	c.Helper()
-	cfg, err := ParseDSN("u:secret@tcp(" + c.Endpoint() + ")/shop?fpFailoverTimeout=1m&fpPoolSize=4&" + params)
+	cfg, err := ParseDSN("u:secret@tcp(" + c.Endpoint() + ")/shop?fpPoolSize=4&" + params)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -276,6 +279,136 @@ func TestBlueGreenFrozen(t *testing.T) {
 				}
 				script.Wait()
 				exec("INSERT INTO fp_frozen VALUES (1)")
+			})
+		})
+	}
+}
+
+// TestBlueGreenUnreachable: green cannot be reached. Statements end by their own limits, and when it
+// can be reached, all is well.
+func TestBlueGreenUnreachable(t *testing.T) {
+	for provider, config := range colours {
+		t.Run(provider, func(t *testing.T) {
+			still(t, config, "fpFailoverTimeout=5s&fpTopology="+provider, func(c *coloured) {
+				if _, err := c.db.ExecContext(c.Context(), "CREATE TABLE fp_hole (n INT)"); err != nil {
+					c.Error(err)
+				}
+				time.Sleep(10 * time.Second)
+				var script sync.WaitGroup
+				script.Go(func() { c.switchover(aurorasim.Usual) })
+				time.Sleep(9 * time.Second)
+				hole := c.Green.Writer().BlackHole()
+				c.Green.Writer().ResetConnections()
+				time.Sleep(5 * time.Second)
+				since := time.Now()
+				_, err := c.db.ExecContext(c.Context(), "INSERT INTO fp_hole VALUES (1)")
+				var fe *failover.Error
+				if took := time.Since(since); !errors.As(err, &fe) || fe.Outcome != failover.NotExecuted || took != 5*time.Second {
+					c.Errorf("%v after %s", err, took)
+				}
+				hole.Clear()
+				time.Sleep(2 * time.Second)
+				since = time.Now()
+				if _, err := c.db.ExecContext(c.Context(), "INSERT INTO fp_hole VALUES (1)"); err != nil || time.Since(since) > 100*time.Millisecond {
+					c.Errorf("%v after %s", err, time.Since(since))
+				}
+				script.Wait()
+			})
+		})
+	}
+}
+
+// TestBlueGreenBlind: the monitor's connection is lost in the middle, and it gets no other one to blue.
+func TestBlueGreenBlind(t *testing.T) {
+	for provider, config := range colours {
+		t.Run(provider, func(t *testing.T) {
+			script := brisk()
+			colour(t, config, "fpTopology="+provider, func(c *coloured) {
+				var blind sync.WaitGroup
+				blind.Go(func() {
+					time.Sleep(script.Initiated + script.InProgress/2)
+					for _, i := range c.Blue.Instances() {
+						i.BlackHole()
+						i.Freeze()
+					}
+				})
+				c.switchover(script)
+				blind.Wait()
+			}, func(c *coloured) {
+				if first := c.firstWrite(c.WritableAt()); first > 150*time.Millisecond {
+					c.Errorf("the first write came %s after green took writes", first)
+				}
+			})
+		})
+	}
+}
+
+// TestBlueGreenDenied: without the privilege it is a failover that is over when DNS has changed.
+func TestBlueGreenDenied(t *testing.T) {
+	still(t, colours["dns"], "fpFailoverTimeout=1m&fpTopology=dns", func(c *coloured) {
+		c.Blue.DenyView("u")
+		c.Green.DenyView("u")
+		if _, err := c.db.ExecContext(c.Context(), "CREATE TABLE fp_denied (n INT)"); err != nil {
+			c.Error(err)
+		}
+		var script sync.WaitGroup
+		script.Go(func() { c.switchover(aurorasim.Usual) })
+		time.Sleep(20 * time.Second)
+		since := time.Now()
+		if _, err := c.db.ExecContext(c.Context(), "INSERT INTO fp_denied VALUES (1)"); err != nil || time.Since(since) < 20*time.Second || time.Since(since) > 23*time.Second {
+			c.Errorf("%v after %s", err, time.Since(since))
+		}
+		script.Wait()
+		if strings.Contains(c.log.String(), "blue/green") {
+			c.Error("something was known")
+		}
+	})
+}
+
+// TestBlueGreenTLS: certificates have green's names before, and blue's after, but at no time is one for
+// neither taken.
+func TestBlueGreenTLS(t *testing.T) {
+	for provider, config := range colours {
+		t.Run(provider, func(t *testing.T) {
+			config.RequireTLS = true
+			synctest.Test(t, func(t *testing.T) {
+				config.Upstream, config.Network = aurorasim.Fake(), aurorasim.Memory
+				bg, err := aurorasim.StartBlueGreen(t.Context(), config)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer bg.Close()
+				c := &coloured{deployed: &deployed{T: t, sim: bg.Blue}, BlueGreen: bg, log: &syncBuffer{}}
+				cfg, err := ParseDSN("u:secret@tcp(" + c.Endpoint() + ")/shop?fpFailoverTimeout=2s&tls=true&fpPoolMaxIdle=0&fpTopology=" + provider)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cfg.MySQL.TLS = &tls.Config{RootCAs: bg.Blue.Authority(), MinVersion: tls.VersionTLS12}
+				if c.c, err = NewConnector(cfg, WithLogger(slog.New(slog.NewTextHandler(c.log, nil))), WithDialer(c.DialContext)); err != nil {
+					t.Fatal(err)
+				}
+				c.db = sql.OpenDB(c.c)
+				defer c.db.Close()
+				var script sync.WaitGroup
+				script.Go(func() { c.switchover(aurorasim.Usual) })
+				fails := 0
+				for range 60 {
+					if _, err := c.db.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS fp_tls (n INT)"); err != nil {
+						fails++
+						t.Logf("%s: %v", time.Now().Format("05.000"), err)
+					}
+					time.Sleep(time.Second)
+				}
+				if fails > 3 { // those that waited longer than two of the eight seconds
+					t.Errorf("%d statements failed", fails)
+				}
+				if n := c.strayed(c.WritableAt()); n > 0 {
+					t.Errorf("%d statements on blue", n)
+				}
+				script.Wait()
+				if t.Failed() {
+					t.Log(c.log)
+				}
 			})
 		})
 	}

@@ -134,8 +134,15 @@ func (w *watcher) note(r result) {
 	}
 }
 
+// waits reports whether green may be what everybody waits for: nothing is sent to blue, or nobody
+// there takes writes, perhaps because of a switchover of which nobody there could tell.
+func (w *watcher) waits() bool {
+	d := w.known()
+	return w.over.provider != nil && d.phase != phaseNone && !d.switched && !d.tired && (d.holds() || w.Snapshot().Writer() == nil)
+}
+
 // scout asks those of green whom it is time to ask: all of them once in each phase before the
-// switchover, and while nothing is sent to blue the one that may be the writer in each round.
+// switchover, and the one that may be the writer in each round while somebody waits for it.
 func (w *watcher) scout() {
 	d, now := w.known(), time.Now()
 	if w.over.provider == nil || d.switched || d.phase == phaseNone || d.tired {
@@ -145,7 +152,7 @@ func (w *watcher) scout() {
 		p := place{green: addr}
 		slot := w.slot(p)
 		found, ok := w.over.scouted[addr]
-		if slot.cancel != nil || now.Before(slot.after) || ok && !found.at.Before(d.since) && !(d.holds() && addr == d.green) {
+		if slot.cancel != nil || now.Before(slot.after) || ok && !found.at.Before(d.since) && !(w.waits() && addr == d.green) {
 			continue
 		}
 		a := attempt{addr: addr, link: slot.link, errand: errandScout, look: true}
@@ -195,7 +202,7 @@ func (w *watcher) found(slot *slot, r result) {
 		w.hangUp(slot, r.link)
 		return
 	}
-	if d.holds() && r.addr == d.green && !w.resolve {
+	if w.waits() && r.addr == d.green && !w.resolve {
 		slot.link = r.link
 		return
 	}

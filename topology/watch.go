@@ -166,7 +166,7 @@ func (w *watcher) round() {
 		w.askSeeds(s)
 	}
 	switch {
-	case w.known().holds():
+	case w.waits():
 		w.timer.Reset(w.cfg.IntervalFast)
 	case w.fast:
 		w.timer.Reset(w.pace)
@@ -412,7 +412,7 @@ func (w *watcher) slot(p place) *slot {
 // forget drops what is known of instances that are gone.
 func (w *watcher) forget(s *Snapshot) {
 	for p, slot := range w.slots {
-		if p.id == "" && (p.green == "" || slot.cancel != nil || w.known().holds()) || s.Lookup(p.id) != nil {
+		if p.id == "" && (p.green == "" || slot.cancel != nil || w.waits()) || s.Lookup(p.id) != nil {
 			continue
 		}
 		w.hangUp(slot, slot.link)

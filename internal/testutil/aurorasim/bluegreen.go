@@ -55,7 +55,7 @@ func StartBlueGreen(ctx context.Context, cfg Config) (*BlueGreen, error) {
 	}
 	writer := b.Green.leader()
 	writer.update(func() { writer.readOnly = true })
-	if cfg.TLS {
+	if blue.cfg.TLS {
 		b.Green.authority.Store(blue.authority.Load())
 		for _, i := range b.Green.all() {
 			if err := i.certify(); err != nil {
