@@ -323,7 +323,7 @@ func TestBlueGreenBlind(t *testing.T) {
 	for provider, config := range colours {
 		t.Run(provider, func(t *testing.T) {
 			script := brisk()
-			colour(t, config, "fpTopology="+provider, func(c *coloured) {
+			colour(t, config, "fpProbeInterval=1h&fpTopology="+provider, func(c *coloured) {
 				var blind sync.WaitGroup
 				blind.Go(func() {
 					time.Sleep(script.Initiated + script.InProgress/2)
