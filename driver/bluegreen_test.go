@@ -163,6 +163,9 @@ func TestBlueGreen(t *testing.T) {
 					if n := c.strayed(c.WritableAt().Add(first)); n > 0 {
 						c.Errorf("%d statements on blue after the first write on green", n)
 					}
+					if n := c.Green.Writer().Stats().Refused; n > 0 {
+						c.Errorf("green refused %d writes: they came too early", n)
+					}
 					c.said(`detail="AVAILABLE, green is`, `detail="switched to green"`, `detail="all names lead to green"`)
 					if n := c.c.Stats().MonitorConnections; provider == "aurora" && n != 1 {
 						c.Errorf("%d connections of the monitor", n)
@@ -254,7 +257,7 @@ func TestBlueGreenLateStart(t *testing.T) {
 func TestBlueGreenFrozen(t *testing.T) {
 	for provider, config := range colours {
 		t.Run(provider, func(t *testing.T) {
-			still(t, config, "fpProbeInterval=1h&fpTopology="+provider, func(c *coloured) {
+			still(t, config, "fpProbeInterval=1h&fpPoolIdleTimeout=1s&fpTopology="+provider, func(c *coloured) {
 				exec := func(query string) {
 					c.Helper()
 					if _, err := c.db.ExecContext(c.Context(), query); err != nil {
@@ -323,7 +326,7 @@ func TestBlueGreenBlind(t *testing.T) {
 	for provider, config := range colours {
 		t.Run(provider, func(t *testing.T) {
 			script := brisk()
-			colour(t, config, "fpProbeInterval=1h&fpTopology="+provider, func(c *coloured) {
+			colour(t, config, "fpProbeInterval=8s&fpTopology="+provider, func(c *coloured) {
 				var blind sync.WaitGroup
 				blind.Go(func() {
 					time.Sleep(script.Initiated + script.InProgress/2)
