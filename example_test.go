@@ -9,6 +9,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	_ "github.com/failoverproxy/failoverproxy"
+	"github.com/failoverproxy/failoverproxy/driver"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/minidb"
 )
@@ -28,4 +29,39 @@ func Example() {
 	var one int
 	fmt.Println(db.QueryRow("SELECT 1").Scan(&one), one)
 	// Output: <nil> 1
+}
+
+// openDB opens the database with the driver that the settings name, so that going back is
+// a setting and no release.
+func openDB(name, dsn string) (*sql.DB, error) {
+	if name == "mysql" {
+		cfg, err := driver.ParseDSN(dsn)
+		if err != nil {
+			return nil, err
+		}
+		cfg.MySQL.Addr = cfg.Hosts[0] // the plain driver knows one host, and no fp… keys
+		return sql.Open(name, cfg.MySQL.FormatDSN())
+	}
+	return sql.Open(name, dsn)
+}
+
+// Going back to the plain driver is one word, and both can be in one program.
+func Example_rollback() {
+	server := fakemysql.New(fakemysql.Config{Users: map[string]string{"app": "secret"}, Handler: minidb.New()})
+	defer server.Close()
+	mysql.RegisterDialContext("both", func(ctx context.Context, addr string) (net.Conn, error) { return server.Dial(ctx, "tcp", addr) })
+
+	for _, name := range []string{"failoverproxy", "mysql"} {
+		db, err := openDB(name, "app:secret@both(db.example.com:3306)/?fpPoolSize=5&parseTime=true")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer db.Close()
+		var one int
+		fmt.Println(name, db.QueryRow("SELECT 1").Scan(&one), one)
+	}
+	// Output:
+	// failoverproxy <nil> 1
+	// mysql <nil> 1
 }

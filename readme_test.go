@@ -19,19 +19,8 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var source strings.Builder
-	err = filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		source.Write(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```(\\w+)\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	source := goSource(t)
+	blocks := codeBlock.FindAllStringSubmatch(string(readme), -1)
 	if len(blocks) < 4 {
 		t.Fatalf("only %d blocks", len(blocks))
 	}
@@ -45,7 +34,7 @@ func TestReadme(t *testing.T) {
 	for _, block := range blocks {
 		switch block[1] {
 		case "go":
-			if !strings.Contains(source.String(), block[2]) {
+			if !strings.Contains(source, block[2]) {
 				t.Errorf("this stands in no Go file:\n%s", block[2])
 			}
 		case "sh":
@@ -87,4 +76,55 @@ func TestReadme(t *testing.T) {
 			t.Errorf("%s: %s is not the default (%v)", key, value, defaults)
 		}
 	}
+}
+
+// TestDocs holds the pages below docs to the code as well: their Go blocks stand in files that
+// are run, the keys that they name exist, and so do the pages that they refer to.
+func TestDocs(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil || len(pages) < 5 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	source := goSource(t)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range codeBlock.FindAllStringSubmatch(string(text), -1) {
+			if block[1] == "go" && !strings.Contains(source, block[2]) {
+				t.Errorf("%s: this stands in no Go file:\n%s", page, block[2])
+			}
+		}
+		for _, key := range regexp.MustCompile(`\bfp[A-Z]\w*`).FindAllString(string(text), -1) {
+			if _, err := driver.ParseDSN("user:password@tcp(host)/?" + key + "=?"); err != nil && strings.Contains(err.Error(), "unknown parameter") {
+				t.Errorf("%s: there is no %s (%v)", page, key, err)
+			}
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^):#]+)`).FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join("docs", link[1])); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+}
+
+// codeBlock has language and content of a block.
+var codeBlock = regexp.MustCompile("(?s)```(\\w+)\n(.*?)```")
+
+// goSource is the text of all Go files.
+func goSource(t *testing.T) string {
+	var source strings.Builder
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		source.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source.String()
 }
