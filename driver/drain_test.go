@@ -56,6 +56,7 @@ func TestDrain(t *testing.T) {
 			r.must(r.exec(tx, update))
 			r.must(tx.Commit())
 			r.must(drained())
+			synctest.Wait() // until the instance has noticed
 			if n := r.sim.Instance("instance-1").Stats().Open; n > 1 {
 				r.Errorf("%d connections are left", n)
 			}
