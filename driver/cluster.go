@@ -109,6 +109,8 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	if cfg.ReaderLatencyWindow > 0 {
 		pooling.GaugeInterval = cfg.ProbeInterval
 	}
+	// Three polls that did not come, as for lags: what is known is not trusted any more.
+	pooling.Standstill, pooling.Thawed = max(3*cfg.ProbeInterval, 3*time.Second), cl.thawed
 	if cfg.PoolSize.IsPercent() {
 		pooling.Size, pooling.Limit = 1, cl.poolLimit
 	}
@@ -141,6 +143,12 @@ func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topolog
 	if f := cl.hooks.SnapshotChanged; f != nil {
 		f(old, new, events)
 	}
+}
+
+// thawed begins anew after a standstill of the process.
+func (cl *cluster) thawed(took time.Duration) {
+	cl.log.Info("failoverproxy: this process stood still; the cluster is asked anew, and idle connections are not used any more", slog.Duration("for", took))
+	cl.monitor.Recall()
 }
 
 // incidentEnded tells of an incident that is over.

@@ -66,6 +66,7 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 	if c.lost != nil {
 		return nil, c.lost
 	}
+	c.cluster.pool.Wake()
 	c.aim(ctx, x)
 	if err := c.refusal(x); err != nil {
 		return nil, err

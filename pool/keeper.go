@@ -18,8 +18,14 @@ func (p *Pool) keep() {
 		select {
 		case <-p.stop:
 			return
-		case now := <-tick.C:
+		case <-tick.C:
+			p.Wake()
+			now := time.Now()
 			p.clock.Store(now.UnixNano())
+			thawed := p.thawed.Load() > last.UnixNano()
+			if thawed {
+				last = now
+			}
 			watched := p.retired() // what has begun there may be waited for
 			for _, in := range *p.instances.Load() {
 				watched = append(watched, in)
@@ -29,6 +35,7 @@ func (p *Pool) keep() {
 				in.survey(now)
 			}
 			for _, in := range watched {
+				in.owes = in.owes && !thawed // nobody was listening
 				if in.silent(last, now, beat) {
 					p.cfg.Silent(in.ID)
 				}
@@ -125,7 +132,7 @@ func (in *Instance) sweep(now time.Time) {
 			res.ReleaseUnused()
 		}
 	}
-	in.disturb(func(s *Session) bool {
+	in.disturb(&in.resting, func(s *Session) bool {
 		tired := idle > 0 && now.UnixNano()-s.since > int64(idle) && spare > 0
 		if tired = tired || s.res.Value().outlived(now.UnixNano()); tired {
 			spare--
@@ -146,11 +153,12 @@ func (in *Instance) acquireIdle() []*puddle.Resource[*connection] {
 // readyLocked counts the connections that are there for anybody.
 func (in *Instance) readyLocked() int { return in.idleLocked() + in.resting.len() }
 
-// disturb closes the connections of sessions at rest that are not to be kept.
-func (in *Instance) disturb(unwanted func(*Session) bool) {
+// disturb closes the connections of sessions of a list, that of those at rest or that of those
+// that keep a lease, whose connections are not to be kept.
+func (in *Instance) disturb(l *sessionList, unwanted func(*Session) bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for s := in.resting.first; s != nil; {
+	for s := l.first; s != nil; {
 		next := s.after
 		if unwanted(s) {
 			res := in.seizeLocked(s)
@@ -180,7 +188,7 @@ func (in *Instance) warm(now time.Time) {
 		}
 	}
 	// One read that does not block. The lock keeps the session from taking it up.
-	in.disturb(func(s *Session) bool {
+	in.disturb(&in.resting, func(s *Session) bool {
 		c := s.res.Value()
 		return c.IsCut() || c.ResetSession(in.ended) != nil
 	})

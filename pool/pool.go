@@ -58,6 +58,12 @@ type Config struct {
 	// Silent is called from the pool's own goroutine, without locks, for an instance
 	// of which no connection received a byte for StallTimeout while answers were due.
 	Silent func(id string)
+	// Standstill is how long this process must have stood still to be treated so, see
+	// [Pool.Wake]: several seconds, as nothing else is to be taken for it; 0 = never.
+	Standstill time.Duration
+	// Thawed is called, without locks, when the process goes on after a standstill, with the
+	// time that it took. It must not block.
+	Thawed func(took time.Duration)
 	// Balance is how [Pool.Choose] chooses.
 	Balance Balance
 	// GaugeInterval is how often the round trip to each instance is measured; 0 = never.
@@ -84,6 +90,7 @@ type Pool struct {
 	cfg       Config
 	instances atomic.Pointer[map[string]*Instance] // immutable, replaced by Apply
 	clock     atomic.Int64                         // Unix ns as of the keeper's last round: coarse, free to read
+	thawed    atomic.Int64                         // the clock as of the end of the last standstill; 0 = none
 	pins      pinCounters                          // in force
 	pinned    pinCounters                          // since the start
 	normal    normals
@@ -158,6 +165,7 @@ func (p *Pool) Apply(epoch uint64, members []Member) {
 	})
 	if !p.started && len(next) > 0 {
 		p.started = true
+		p.clock.Store(time.Now().UnixNano())
 		p.running.Go(p.keep)
 	}
 }

@@ -85,6 +85,7 @@ type Monitor struct {
 	cancel context.CancelFunc
 	wake   chan struct{} // of the watcher: look at the snapshot now
 	again  chan struct{} // of the watcher: ask the writer again
+	recall chan struct{} // of the watcher: ask all again
 	news   chan struct{} // of the herald: there are changes to tell
 	runs   sync.WaitGroup
 
@@ -131,7 +132,8 @@ func NewMonitor(cfg Config) (*Monitor, error) {
 			return nil, err
 		}
 	}
-	m := &Monitor{cfg: cfg, wake: make(chan struct{}, 1), again: make(chan struct{}, 1), news: make(chan struct{}, 1), looked: make(chan struct{})}
+	m := &Monitor{cfg: cfg, looked: make(chan struct{})}
+	m.wake, m.again, m.recall, m.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -232,6 +234,18 @@ func (m *Monitor) Suspect(id string, epoch uint64, reason Reason) {
 // Look has the writer asked now rather than at the next steady poll. It is for faults that say
 // nothing about an instance, such as a name that does not resolve: nobody is suspected.
 func (m *Monitor) Look() { signal(m.again) }
+
+// Recall says that this process stood still for minutes or hours, and that what is known is as old
+// as that: no lag is known any more, and every instance is asked at once, over a fresh
+// connection. Nobody is suspected.
+func (m *Monitor) Recall() {
+	m.mu.Lock()
+	if s := m.snapshot.Load(); s != nil {
+		m.publishLocked(s, observation{kind: aged, old: time.Now()})
+	}
+	m.mu.Unlock()
+	signal(m.recall)
+}
 
 // Probe asks an instance over a fresh connection, within ctx and the probe's timeout.
 // If it does not answer it is down when Probe returns the error. Any answer of its
@@ -362,7 +376,9 @@ func (m *Monitor) observe(o observation) {
 }
 
 func (m *Monitor) publishLocked(s *Snapshot, o observation, before ...Event) {
-	o.now, o.old = m.tickets.Add(1), time.Now().Add(-m.cfg.lagLife())
+	if o.now = m.tickets.Add(1); o.old.IsZero() {
+		o.old = time.Now().Add(-m.cfg.lagLife())
+	}
 	next, events := step(s, o)
 	if next == s {
 		return

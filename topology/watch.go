@@ -19,6 +19,7 @@ type watcher struct {
 	timer   *time.Timer   // of the next round
 	aging   *time.Timer   // of the first lag that gets too old
 	pace    time.Duration // of rounds while it is fast
+	recall  uint64        // ticket of the last Recall: what was asked before is of no use
 	resolve bool          // each question takes a connection of its own, see provider_dns.go
 	fast    bool
 	warned  bool // of rows that cannot be an instance's
@@ -92,6 +93,8 @@ func (m *Monitor) watch(d discovery) {
 		case <-m.wake:
 		case <-m.again:
 			w.hurry()
+		case <-m.recall:
+			w.renew()
 		case r := <-w.results:
 			w.take(r)
 		case <-w.timer.C:
@@ -134,7 +137,11 @@ func (w *watcher) plan() {
 	for i := range s.Instances {
 		in := &s.Instances[i]
 		slot := w.slot(place{id: in.ID})
-		if in.State != StateSuspect || in.doubt < slot.ticket {
+		doubt := w.recall
+		if in.State == StateSuspect {
+			doubt = max(doubt, in.doubt)
+		}
+		if doubt == 0 || doubt < slot.ticket {
 			continue
 		}
 		// Asked before the doubt or not at all. What is under way cannot settle it, and
@@ -180,6 +187,15 @@ func (w *watcher) hurry() {
 	writer := w.Snapshot().Writer()
 	if writer != nil && time.Since(w.slot(place{id: writer.ID}).last) >= w.pace {
 		w.round()
+	}
+}
+
+// renew begins anew, with everybody and over fresh connections.
+func (w *watcher) renew() {
+	w.recall = w.tickets.Add(1)
+	for _, slot := range w.slots {
+		w.hangUp(slot, slot.link)
+		slot.link = nil
 	}
 }
 

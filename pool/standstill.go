@@ -1,0 +1,38 @@
+package pool
+
+import "time"
+
+// A process can stand still for minutes or hours and go on as if nothing had been: a Lambda
+// environment between two requests, a laptop, a machine that is moved. What it knew is as old as
+// that then, and connections that nobody used may be dead without a sign: the end that a server
+// sends is seen, but a NAT gateway in between forgets connections without a word, after 350 s
+// (https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html#nat-gateway-troubleshooting-timeout).
+// So these are not used any more after a standstill: new ones cost a few round trips, and
+// their servers say who they are.
+
+// Wake is to be called before a statement is routed. If the process stood still it calls
+// Config.Thawed and gives up the connections that nobody uses. It knows by the keeper's clock, which
+// had stopped, and by the time of day: the monotonic clock stops with some machines.
+func (p *Pool) Wake() {
+	was, now := p.clock.Load(), time.Now().UnixNano()
+	limit := int64(p.cfg.Standstill)
+	if limit <= 0 || now-was <= limit || !p.clock.CompareAndSwap(was, now) {
+		return
+	}
+	p.thawed.Store(now)
+	if p.cfg.Thawed != nil {
+		p.cfg.Thawed(time.Duration(now - was))
+	}
+	for _, in := range *p.instances.Load() {
+		for _, res := range in.backends.AcquireAllIdle() {
+			res.Value().Cut() // without a word: nobody may be there to hear it
+			res.Destroy()
+		}
+		unused := func(s *Session) bool {
+			s.res.Value().Cut()
+			return true
+		}
+		in.disturb(&in.resting, unused)
+		in.disturb(&in.kept, unused)
+	}
+}
