@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,7 +92,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 			return b, err
 		},
 		Explain:  failover.Explain,
-		Interval: cfg.ProbeInterval, IntervalFast: cfg.ProbeIntervalFast, Timeout: cfg.ProbeTimeout,
+		Interval: cmp.Or(cfg.ProbeInterval, -1), IntervalFast: cfg.ProbeIntervalFast, Timeout: cfg.ProbeTimeout,
 		Hooks:  topology.Hooks{SnapshotChanged: cl.snapshotChanged, Probed: cl.incidents.Probed},
 		Logger: cl.log,
 	})
@@ -110,7 +111,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 		pooling.GaugeInterval = cfg.ProbeInterval
 	}
 	// Three polls that did not come, as for lags: what is known is not trusted any more.
-	pooling.Standstill, pooling.Thawed = max(3*cfg.ProbeInterval, 3*time.Second), cl.thawed
+	pooling.Standstill, pooling.Thawed = max(3*cmp.Or(cfg.ProbeInterval, defaultProbeInterval), 3*time.Second), cl.thawed
 	if cfg.PoolSize.IsPercent() {
 		pooling.Size, pooling.Limit = 1, cl.poolLimit
 	}

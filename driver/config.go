@@ -164,7 +164,10 @@ type Config struct {
 	GateSize int
 
 	// ProbeInterval is the pause of the monitor's steady poll over its one
-	// connection. Default 5s, at least 1ms.
+	// connection. Default 5s, at least 1ms. 0 = off: while all is well the monitor asks nothing
+	// and has no connection, and a failover is noticed by the statements that meet it; for
+	// programs that run in many copies or stand still, such as Lambda functions. Then Target
+	// must be "writer", as nobody knows how far readers are behind.
 	ProbeInterval time.Duration
 
 	// ProbeIntervalFast is the pause between polls of all instances while one is

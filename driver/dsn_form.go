@@ -116,6 +116,14 @@ func duration(least time.Duration) form[time.Duration] {
 	}
 }
 
+// durationOrOff is a duration of at least least, or 0, which is off.
+func durationOrOff(least time.Duration) form[time.Duration] {
+	f := duration(least)
+	f.want += ", or 0"
+	f.valid = func(d time.Duration) bool { return d == 0 || d >= least }
+	return f
+}
+
 // formatDuration writes 5m where Duration.String writes 5m0s.
 func formatDuration(d time.Duration) string {
 	if d == 0 {

@@ -48,7 +48,7 @@ var keys = []key{
 
 	newKey("fpFailoverTimeout", duration(0), 30*time.Second, func(c *Config) *time.Duration { return &c.FailoverTimeout }),
 	newKey("fpGateSize", number(0, 1_000_000_000), 10_000, func(c *Config) *int { return &c.GateSize }),
-	newKey("fpProbeInterval", duration(time.Millisecond), 5*time.Second, func(c *Config) *time.Duration { return &c.ProbeInterval }),
+	newKey("fpProbeInterval", durationOrOff(time.Millisecond), defaultProbeInterval, func(c *Config) *time.Duration { return &c.ProbeInterval }),
 	newKey("fpProbeIntervalFast", duration(time.Millisecond), 100*time.Millisecond, func(c *Config) *time.Duration { return &c.ProbeIntervalFast }),
 	newKey("fpProbeTimeout", duration(time.Millisecond), time.Second, func(c *Config) *time.Duration { return &c.ProbeTimeout }),
 	newKey("fpStallTimeout", duration(0), 2*time.Second, func(c *Config) *time.Duration { return &c.StallTimeout }),
@@ -60,6 +60,8 @@ var keys = []key{
 	newKey("fpCancelQuery", onOff(), true, func(c *Config) *bool { return &c.CancelQuery }),
 	newKey("fpTLSCA", text(), "", func(c *Config) *string { return &c.TLSCA }),
 }
+
+const defaultProbeInterval = 5 * time.Second
 
 // maxConnections is the largest value of MySQL's max_connections.
 const maxConnections = 100_000
@@ -166,7 +168,11 @@ func (k *key) malformed(given string) error {
 func (c *Config) conflict() error {
 	pool := func(s Size) int { return s.Of(c.PoolSize.Of(maxConnections)) }
 	switch {
-	case c.ProbeIntervalFast > c.ProbeInterval:
+	case c.ProbeInterval == 0 && (c.Target == forReader || c.Target == forAuto):
+		return c.clash("fpProbeInterval", "makes no sense with", "fpTarget", "readers' lag is not known without polls")
+	case c.ProbeInterval == 0 && c.ReaderLatencyWindow > 0:
+		return c.clash("fpProbeInterval", "makes no sense with", "fpReaderLatencyWindow", "round trips are measured as often as the cluster is asked")
+	case c.ProbeIntervalFast > c.ProbeInterval && c.ProbeInterval > 0:
 		return c.clash("fpProbeIntervalFast", "is longer than", "fpProbeInterval", "the pause while an instance is suspect must be the shorter one")
 	case c.FailoverTimeout > 0 && c.ProbeTimeout > c.FailoverTimeout:
 		return c.clash("fpProbeTimeout", "is longer than", "fpFailoverTimeout", "statements would give up before one probe has")

@@ -246,5 +246,5 @@ func (in *Instance) shed() {
 			}
 		}
 	}
-	in.disturb(func(*Session) bool { return in.free < 0 })
+	in.disturb(&in.resting, func(*Session) bool { return in.free < 0 })
 }

@@ -31,7 +31,8 @@ type Config struct {
 	// concurrently. nil knows nothing: every error is ProblemOther.
 	Explain func(error) Problem
 	// Interval is the time between polls while all is well, ±10 %, and between those
-	// of an instance that is down; 0 = 5s.
+	// of an instance that is down; 0 = 5s. Negative: 5s for those, and none while all is
+	// well, when there is no connection either: trouble is what its users meet.
 	Interval time.Duration
 	// IntervalFast is the time between polls of all instances while there is no
 	// confirmed writer or an instance is suspected; 0 = 100ms. It is never longer than
@@ -44,6 +45,8 @@ type Config struct {
 	Hooks Hooks
 	// Logger gets a line for each event; nil = slog.Default().
 	Logger *slog.Logger
+
+	onDemand bool // Interval was negative
 }
 
 // Hooks are called by one goroutine of the monitor, in order, without locks. They may
@@ -139,6 +142,7 @@ func NewMonitor(cfg Config) (*Monitor, error) {
 }
 
 func (cfg *Config) setDefaults() {
+	cfg.onDemand = cfg.Interval < 0
 	for d, def := range map[*time.Duration]time.Duration{
 		&cfg.Interval: 5 * time.Second, &cfg.IntervalFast: 100 * time.Millisecond, &cfg.Timeout: time.Second,
 	} {
@@ -158,7 +162,8 @@ func (cfg *Config) setDefaults() {
 // Snapshot returns the newest snapshot; nil before the first [Monitor.Discover] succeeded.
 func (m *Monitor) Snapshot() *Snapshot { return m.snapshot.Load() }
 
-// Connections returns how many connections the monitor has open: 1 while all is well.
+// Connections returns how many connections the monitor has open: 1 while all is well, 0 if it
+// polls only in trouble.
 func (m *Monitor) Connections() int { return int(m.open.Load()) }
 
 // Discover finds the cluster, the first time, and returns its snapshot, which may

@@ -432,3 +432,50 @@ func TestStaticReadOnlyFromTheStart(t *testing.T) {
 		}
 	})
 }
+
+// TestOnDemand: while all is well nothing is asked and there is no connection.
+func TestOnDemand(t *testing.T) {
+	c := newCluster("a", "b", "c")
+	bubble(t, c, Config{Interval: -1}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		quiet := func() {
+			t.Helper()
+			pass(time.Minute) // for what is still under way
+			before := len(c.dials())
+			pass(24 * time.Hour)
+			if n := len(c.dials()) - before; n != 0 || w.Connections() != 0 {
+				t.Errorf("%d dials, %d connections in a quiet day", n, w.Connections())
+			}
+		}
+		quiet()
+		c.set("a", refusing)
+		w.Suspect("a", 1, ReasonConnectionLost)
+		pass(time.Second)
+		c.promote("b")
+		pass(100 * time.Millisecond)
+		w.expect(t, "epoch 3: a reader down, b writer up, c reader up")
+		// One that is down is asked until it is back.
+		pass(time.Minute)
+		if n := w.Connections(); n != 0 {
+			t.Errorf("%d connections", n)
+		}
+		c.rejoin("a")
+		pass(11 * time.Second)
+		w.expect(t, "epoch 3: a reader up, b writer up, c reader up")
+		quiet()
+		c.set("c", refusing)
+		if err := w.Probe(t.Context(), "c"); err == nil {
+			t.Error("c is there")
+		}
+		w.expect(t, "epoch 3: a reader up, b writer up, c reader down")
+		pass(time.Minute)
+		c.rejoin("c")
+		pass(11 * time.Second)
+		w.expect(t, "epoch 3: a reader up, b writer up, c reader up")
+		w.Look()
+		quiet()
+		w.Recall()
+		quiet()
+		w.expect(t, "epoch 3: a reader up, b writer up, c reader up")
+	})
+}

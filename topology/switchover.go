@@ -50,9 +50,8 @@ func (m *Monitor) known() deployment {
 	return deployment{}
 }
 
-// orient has the first look begin, over the connection that found the cluster. Until it is over
-// nobody uses another one: a process may start in the middle of a switchover. It reports false if
-// nothing is to be looked for.
+// orient prepares for the first look. Until it is over nobody uses a new connection: a process may
+// start in the middle of a switchover. It reports false if nothing is to be looked for.
 func (w *watcher) orient(d discovery) bool {
 	p, ok := d.choice.provider.(follower)
 	remote := remoteOf(d.link)
@@ -62,7 +61,6 @@ func (w *watcher) orient(d discovery) bool {
 	}
 	w.over = switchover{provider: p, homes: map[string]bool{remote: true}, scouted: make(map[string]scouted), tried: make(map[string]time.Time)}
 	w.over.look = time.Now().Add(lookPause)
-	w.launch(place{id: d.choice.report.ID}, attempt{id: d.choice.report.ID, addr: d.seed, link: d.link, errand: errandLook, look: true}, nil)
 	return true
 }
 

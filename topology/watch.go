@@ -22,6 +22,7 @@ type watcher struct {
 	recall  uint64        // ticket of the last Recall: what was asked before is of no use
 	resolve bool          // each question takes a connection of its own, see provider_dns.go
 	fast    bool
+	idle    bool // nothing is to be asked until something happens
 	warned  bool // of rows that cannot be an instance's
 	lacking bool // warned of what the provider may not ask
 	over    switchover
@@ -74,17 +75,11 @@ func (m *Monitor) watch(d discovery) {
 	}
 	defer w.close()
 	w.heed(d.choice.report)
-	first := w.slot(place{id: d.choice.report.ID})
 	if d.choice.provider.Name() == dnsName {
 		w.resolve, w.pace = true, min(max(w.pace, dnsPause), m.cfg.Interval)
 	}
-	switch {
-	case w.orient(d):
-	case w.resolve:
-		w.hangUp(first, d.link)
-	default:
-		first.link = d.link
-	}
+	w.first(d)
+	w.rest()
 	for {
 		w.plan()
 		select {
@@ -119,6 +114,30 @@ func unsettled(s *Snapshot) bool {
 	return false
 }
 
+// first keeps the connection of the discovery, or not, and has the first look for a deployment begin.
+func (w *watcher) first(d discovery) {
+	p := place{id: d.choice.report.ID}
+	slot := w.slot(p)
+	switch {
+	case w.orient(d):
+		w.launch(p, attempt{id: p.id, addr: d.seed, link: d.link, errand: errandLook, look: true}, nil)
+	case w.resolve || w.cfg.onDemand:
+		w.hangUp(slot, d.link)
+	default:
+		slot.link = d.link
+	}
+}
+
+// rest sets the clock for the next steady poll, if there is to be one.
+func (w *watcher) rest() {
+	w.idle = w.cfg.onDemand && !slices.ContainsFunc(w.Snapshot().Instances, func(in Instance) bool { return in.State == StateDown || in.pretends })
+	if w.idle {
+		w.timer.Stop()
+	} else {
+		w.timer.Reset(jittered(w.cfg.Interval))
+	}
+}
+
 // plan changes between slow and fast, and has new doubts looked into at once.
 func (w *watcher) plan() {
 	s := w.Snapshot()
@@ -127,12 +146,14 @@ func (w *watcher) plan() {
 	}
 	switch fast := unsettled(s) || w.hurries(); {
 	case fast && !w.fast:
-		w.fast = true
+		w.fast, w.idle = true, false
 		w.round()
 	case !fast && w.fast:
 		w.fast = false
 		w.trim()
-		w.timer.Reset(jittered(w.cfg.Interval))
+		w.rest()
+	case w.idle:
+		w.rest()
 	}
 	for i := range s.Instances {
 		in := &s.Instances[i]
@@ -178,7 +199,7 @@ func (w *watcher) round() {
 	case w.fast:
 		w.timer.Reset(w.pace)
 	default:
-		w.timer.Reset(jittered(w.cfg.Interval))
+		w.rest()
 	}
 }
 
@@ -379,12 +400,12 @@ func (w *watcher) heed(r Report) {
 }
 
 // keep puts a connection aside for the next question to the instance that it leads
-// to, or closes it: one each, and one altogether while all is well.
+// to, or closes it: one each, and one altogether while all is well, or none.
 func (w *watcher) keep(id string, l *link) {
 	s := w.Snapshot()
 	in := s.Lookup(id)
 	slot := w.slot(place{id: id})
-	if in == nil || w.resolve || in.Role != Writer && !unsettled(s) || in.State != StateUp && l.addr != in.Addr ||
+	if in == nil || w.resolve || (in.Role != Writer || w.cfg.onDemand) && !unsettled(s) || in.State != StateUp && l.addr != in.Addr ||
 		slot.link != nil || slot.cancel != nil {
 		w.hangUp(slot, l)
 		return
@@ -392,11 +413,11 @@ func (w *watcher) keep(id string, l *link) {
 	slot.link = l
 }
 
-// trim closes all connections but the writer's.
+// trim closes the connections that are not kept while all is well.
 func (w *watcher) trim() {
 	writer := w.Snapshot().Writer()
 	for p, slot := range w.slots {
-		if writer == nil || p.id != writer.ID {
+		if writer == nil || p.id != writer.ID || w.cfg.onDemand {
 			w.hangUp(slot, slot.link)
 			slot.link = nil
 		}
