@@ -40,12 +40,10 @@ func TestAuto(t *testing.T) {
 				if got := c.Snapshot().Provider; got != test.want {
 					t.Errorf("decided for %s", got)
 				}
-				if n := sim.Count(aurorasim.Contains("SHOW GLOBAL VARIABLES")); n != 1 {
+				if n := sim.Count(aurorasim.Contains("SHOW GLOBAL VARIABLES")); n != questions(test.want) {
 					t.Errorf("%d questions to decide", n)
 				}
-				if n := c.Stats().MonitorConnections; n != 1 {
-					t.Errorf("%d connections of the monitor", n)
-				}
+				eventually(t, "the monitor has its one connection", func() bool { return c.Stats().MonitorConnections == 1 })
 				var asked []string
 				for _, r := range sim.Relays(nil) {
 					if r.SQL != "" {
@@ -60,6 +58,15 @@ func TestAuto(t *testing.T) {
 	})
 }
 
+// questions is how many it takes to decide for a provider: an endpoint of Aurora's form is asked for
+// its instances at once.
+func questions(provider string) int {
+	if provider == "aurora" {
+		return 0
+	}
+	return 1
+}
+
 // TestAutoDeployments: what auto decides on deployments of RDS, in one line and by one question.
 func TestAutoDeployments(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -67,7 +74,7 @@ func TestAutoDeployments(t *testing.T) {
 		want   string // in the log
 		warns  int
 	}{
-		"aurora":                     {aurorasim.Config{}, "aurora: server is Aurora 3.08.2", 0},
+		"aurora":                     {aurorasim.Config{}, "aurora: its endpoint has the form of Aurora's", 0},
 		"Multi-AZ instance":          {aurorasim.Config{Deployment: aurorasim.MultiAZInstance, Instances: 2}, "dns: server is 8.0.39-fake (minidb) on RDS by itself", 0},
 		"Multi-AZ cluster":           {aurorasim.Config{Deployment: aurorasim.MultiAZCluster}, "multiAZCluster: server is 8.0.39 (Source distribution) on RDS and has a report_host", 0},
 		"Multi-AZ cluster, no grant": {aurorasim.Config{Deployment: aurorasim.MultiAZCluster, Denied: []string{"u"}}, "dns: server is 8.0.39 (Source distribution) on RDS", 1},
@@ -95,7 +102,7 @@ func TestAutoDeployments(t *testing.T) {
 				if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (a INT)"); err != nil {
 					t.Fatal(err)
 				}
-				if n := sim.Count(aurorasim.Contains("SHOW GLOBAL VARIABLES")); n != 1 {
+				if n := sim.Count(aurorasim.Contains("SHOW GLOBAL VARIABLES")); n != questions(c.Snapshot().Provider) {
 					t.Errorf("%d questions to decide", n)
 				}
 				db.Close()

@@ -91,6 +91,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 			}
 			return b, err
 		},
+		Adopt:    cl.adopt,
 		Explain:  failover.Explain,
 		Interval: cmp.Or(cfg.ProbeInterval, -1), IntervalFast: cfg.ProbeIntervalFast, Timeout: cfg.ProbeTimeout,
 		Hooks:  topology.Hooks{SnapshotChanged: cl.snapshotChanged, Probed: cl.incidents.Probed},
@@ -167,7 +168,36 @@ func (cl *cluster) connect(ctx context.Context, m pool.Member) (*backend.Backend
 	if err != nil {
 		return nil, err
 	}
-	if err := cl.equip(ctx, b, m); err != nil {
+	return cl.equip(ctx, b, m, false)
+}
+
+// adopt has the pool take the connection over which the cluster was found, so that a new process
+// waits for one connection only until its first answer.
+func (cl *cluster) adopt(ctx context.Context, conn topology.Conn, found topology.Found) bool {
+	b, ok := conn.(*backend.Backend)
+	if !ok {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(cl.cfg.MySQL.Timeout, backend.DefaultTimeout))
+	defer cancel()
+	return cl.pool.Adopt(ctx, found.ID, found.Role.String(), func(ctx context.Context, m pool.Member) (*backend.Backend, error) {
+		return cl.equip(ctx, b, m, found.Said)
+	})
+}
+
+// equip makes a new backend what the pool's backends are, or closes it. said: the server has said
+// already who it is.
+func (cl *cluster) equip(ctx context.Context, b *backend.Backend, m pool.Member, said bool) (*backend.Backend, error) {
+	err := cl.introduce(ctx, b, m, said)
+	if err == nil {
+		err = b.Track(ctx)
+	}
+	if err == nil && cl.cfg.InitQuery != "" {
+		if _, err = b.ExecContext(ctx, cl.cfg.InitQuery, nil); err != nil {
+			err = fmt.Errorf("failoverproxy: fpInitQuery: %w", err)
+		}
+	}
+	if err != nil {
 		b.Cut()
 		_ = b.Close()
 		return nil, err
@@ -175,30 +205,22 @@ func (cl *cluster) connect(ctx context.Context, m pool.Member) (*backend.Backend
 	return b, nil
 }
 
-// equip makes a new backend what the pool's backends are.
-func (cl *cluster) equip(ctx context.Context, b *backend.Backend, m pool.Member) error {
+// introduce lets the server say who it is.
+func (cl *cluster) introduce(ctx context.Context, b *backend.Backend, m pool.Member, said bool) error {
 	role := topology.Reader
 	if m.Role == writerRole {
 		role = topology.Writer
 	}
-	known, err := cl.monitor.Verify(ctx, b, m.ID, role)
-	if err != nil {
-		return err
-	}
-	if known {
-		b.Identify(m.ID)
-	} else if cl.cfg.CancelQuery {
-		if err := identify(ctx, b); err != nil {
+	if !said {
+		var err error
+		if said, err = cl.monitor.Verify(ctx, b, m.ID, role); err != nil {
 			return err
 		}
 	}
-	if err := b.Track(ctx); err != nil {
-		return err
-	}
-	if cl.cfg.InitQuery != "" {
-		if _, err := b.ExecContext(ctx, cl.cfg.InitQuery, nil); err != nil {
-			return fmt.Errorf("failoverproxy: fpInitQuery: %w", err)
-		}
+	if said {
+		b.Identify(m.ID)
+	} else if cl.cfg.CancelQuery {
+		return identify(ctx, b)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/failoverproxy/failoverproxy/failover"
@@ -271,6 +272,7 @@ func TestNoFailover(t *testing.T) {
 				r.must(err)
 				r.must(st.Close())
 			}
+			synctest.Wait() // the monitor makes its connection meanwhile
 			before := r.sim.Writer().Stats().Accepted
 			time.Sleep(4 * time.Minute)
 			if n := r.sim.Writer().Stats().Accepted - before; n != 0 {

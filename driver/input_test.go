@@ -199,6 +199,7 @@ func TestSharing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	eventually(t, "the monitor has its connection", func() bool { return len(server.Conns()) >= 2 })
 	if n := len(server.Conns()); n != 2 { // the monitor's and one backend
 		t.Errorf("%d connections for three pools", n)
 	}

@@ -125,9 +125,12 @@ func TestCancelWhereverItWaits(t *testing.T) {
 		},
 		"for a dial": func(f *fake) {
 			f.must(f.c.start(f.Context()))
+			first, err := f.conn().BeginTx(f.Context(), nil) // has the connection that was made to find the cluster
+			f.must(err)
 			f.hang.Store(true)
 			f.promptly("query", query(f.db))
 			f.hang.Store(false)
+			f.must(first.Commit())
 		},
 		"for the first dial": func(f *fake) {
 			f.hang.Store(true)

@@ -126,7 +126,11 @@ func (in *Instance) connect(ctx context.Context) (*connection, error) {
 		return nil, ErrRetired
 	}
 	in.dials.Add(1)
-	b, err := in.pool.cfg.Connect(ctx, in.Member)
+	connect, ok := ctx.Value(adopted{}).(func(context.Context, Member) (*backend.Backend, error))
+	if !ok {
+		connect = in.pool.cfg.Connect
+	}
+	b, err := connect(ctx, in.Member)
 	if err == nil {
 		if err = in.fix(ctx, b); err != nil {
 			b.Cut()

@@ -181,6 +181,25 @@ func (p *Pool) arrive(id string) *health {
 	return h
 }
 
+// Adopt takes a connection that somebody else has made to an instance, if there is room for it, for
+// the next who asks: ready makes it what [Config.Connect] makes, or closes it. It reports whether
+// the connection is the pool's now.
+func (p *Pool) Adopt(ctx context.Context, id, role string, ready func(ctx context.Context, m Member) (*backend.Backend, error)) bool {
+	in := p.Instance(id, role)
+	if in == nil {
+		return false
+	}
+	called := false
+	_ = in.backends.CreateResource(context.WithValue(ctx, adopted{}, func(ctx context.Context, m Member) (*backend.Backend, error) {
+		called = true
+		return ready(ctx, m)
+	}))
+	return called
+}
+
+// adopted is the key of what replaces Config.Connect for one connection.
+type adopted struct{}
+
 // Doubt notes whether an instance is in doubt: it is in use still, but see
 // [Session.SetElsewhere].
 func (p *Pool) Doubt(id string, now bool) {

@@ -37,7 +37,7 @@ type InstanceStats struct {
 	Borrowed       uint64 // leases granted; a session that finds its own again needs none
 	Reclaimed      uint64 // kept leases taken from sessions, at rest or idle
 	Timeouts       uint64 // waits that ended with ErrBorrowTimeout
-	Dials          uint64 // connections begun
+	Dials          uint64 // connections begun, that of the discovery included
 	DialErrors     uint64 // of them, failed
 
 	Fleet FleetStats // what the share of a fleet is found by

@@ -14,7 +14,8 @@ type discovery struct {
 	seed   string
 	ticket uint64
 	began  time.Time
-	link   *link
+	link   *link  // nil if somebody has adopted it
+	remote string // where it leads, "" if nobody knows
 	choice choice
 }
 

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -133,11 +134,13 @@ func TestAutoDecides(t *testing.T) {
 	for name, tc := range map[string]struct {
 		mode     mode
 		plain    bool
+		seed     string // "" is the cluster endpoint
 		provider string
 		log      []string
 		warnings int
 	}{
-		"aurora":               {provider: "aurora", log: []string{"aurora: server is Aurora 3.08.2"}},
+		"cluster endpoint":     {provider: "aurora", log: []string{"aurora: its endpoint has the form of Aurora's, and it lists its instances as Aurora does"}},
+		"instance endpoint":    {seed: "a" + domain, provider: "aurora", log: []string{"aurora: server is Aurora 3.08.2"}},
 		"MariaDB":              {plain: true, provider: "static", log: []string{"static: server is 10.11.6-MariaDB, which has no aurora_version"}},
 		"view denied":          {mode: forbidden, provider: "static", log: []string{"SELECT command denied", "GRANT PROCESS", "replica_host_status"}, warnings: 1},
 		"view missing":         {mode: viewless, provider: "static", log: []string{"unknown table", "replica_host_status"}, warnings: 1},
@@ -147,7 +150,7 @@ func TestAutoDecides(t *testing.T) {
 			c := newCluster("a")
 			c.plain = tc.plain
 			c.servers["a"+domain].mode = tc.mode
-			bubble(t, c, Config{}, func(t *testing.T, w *watched) {
+			bubble(t, c, Config{Seeds: []string{cmp.Or(tc.seed, endpoint)}}, func(t *testing.T, w *watched) {
 				s := w.discover(t)
 				if s.Provider != tc.provider || s.Writer() == nil {
 					t.Errorf("%s: %s", s.Provider, s)

@@ -27,6 +27,11 @@ type Config struct {
 	// Dial connects to an address, within ctx: network, TLS, login. It may be called
 	// concurrently.
 	Dial func(ctx context.Context, addr string) (Conn, error)
+	// Adopt, if set, is offered the connection of the discovery, when the hooks have heard of
+	// the cluster, so that its first user need not wait for another; the monitor makes one of its own
+	// meanwhile. It returns whether it has taken it. It is called once, and those who wait for the
+	// discovery wait for it.
+	Adopt func(ctx context.Context, conn Conn, found Found) bool
 	// Explain tells what an error of Dial or of a query means. It may be called
 	// concurrently. nil knows nothing: every error is ProblemOther.
 	Explain func(error) Problem
@@ -47,6 +52,14 @@ type Config struct {
 	Logger *slog.Logger
 
 	onDemand bool // Interval was negative
+}
+
+// Found is what the connection of a discovery leads to.
+type Found struct {
+	ID   string
+	Role Role
+	// Said: the server itself has said that it is this instance, as by [Monitor.Verify].
+	Said bool
 }
 
 // Hooks are called by one goroutine of the monitor, in order, without locks. They may
@@ -220,6 +233,11 @@ func (m *Monitor) fly(ctx context.Context, f *flight) {
 	f.snapshot = m.snapshot.Load()
 	m.mu.Unlock()
 	m.tell()
+	d.remote = remoteOf(d.link)
+	if r := d.choice.report; m.cfg.Adopt != nil && m.cfg.Adopt(ctx, d.link.Conn, Found{ID: r.ID, Role: r.Role, Said: r.ID != d.seed}) {
+		m.open.Add(-1)
+		d.link = nil
+	}
 	m.runs.Go(m.herald)
 	m.runs.Go(func() { m.watch(d) })
 }

@@ -62,6 +62,9 @@ type choice struct {
 
 // decide is choose for auto.
 func decide(ctx context.Context, cfg Config, conn Conn, addr string) (choice, error) {
+	if c, ok := presume(ctx, cfg, conn, addr); ok {
+		return c, nil
+	}
 	t, err := ask(ctx, conn, autoQuery, 2)
 	if err != nil {
 		return choice{}, err
@@ -88,6 +91,21 @@ func decide(ctx context.Context, cfg Config, conn Conn, addr string) (choice, er
 		return choice{}, err // a member that has not come back to its group takes writes: ask another host
 	}
 	return s.fallback(ctx, conn, addr, c.why, err)
+}
+
+// presume takes a host name that Aurora's clusters have for one, which spares a question if it is:
+// programs wait for this at their start. RDS's Multi-AZ DB clusters have such names, too.
+func presume(ctx context.Context, cfg Config, conn Conn, addr string) (choice, bool) {
+	if e := EndpointOf(addr); e != EndpointCluster && e != EndpointReaders && e != EndpointCustom {
+		return choice{}, false
+	}
+	a, err := newAurora(cfg)
+	if err != nil {
+		return choice{}, false
+	}
+	c := choice{provider: a, why: "its endpoint has the form of Aurora's, and it lists its instances as Aurora does"}
+	c.report, err = a.Probe(ctx, conn, addr)
+	return c, err == nil
 }
 
 // fallback is what does without a list of instances. On RDS a name follows the writer.

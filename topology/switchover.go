@@ -54,12 +54,10 @@ func (m *Monitor) known() deployment {
 // start in the middle of a switchover. It reports false if nothing is to be looked for.
 func (w *watcher) orient(d discovery) bool {
 	p, ok := d.choice.provider.(follower)
-	remote := remoteOf(d.link)
-	if !ok || remote == "" { // behind a dialer that does not tell where it leads nobody can be told apart
-		close(w.looked)
+	if !ok || d.remote == "" { // behind a dialer that does not tell where it leads nobody can be told apart
 		return false
 	}
-	w.over = switchover{provider: p, homes: map[string]bool{remote: true}, scouted: make(map[string]scouted), tried: make(map[string]time.Time)}
+	w.over = switchover{provider: p, homes: map[string]bool{d.remote: true}, scouted: make(map[string]scouted), tried: make(map[string]time.Time)}
 	w.over.look = time.Now().Add(lookPause)
 	return true
 }

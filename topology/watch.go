@@ -79,7 +79,6 @@ func (m *Monitor) watch(d discovery) {
 		w.resolve, w.pace = true, min(max(w.pace, dnsPause), m.cfg.Interval)
 	}
 	w.first(d)
-	w.rest()
 	for {
 		w.plan()
 		select {
@@ -114,18 +113,25 @@ func unsettled(s *Snapshot) bool {
 	return false
 }
 
-// first keeps the connection of the discovery, or not, and has the first look for a deployment begin.
+// first keeps the connection of the discovery, or makes one in its place if somebody has adopted
+// it, and has the first look for a deployment begin over it.
 func (w *watcher) first(d discovery) {
 	p := place{id: d.choice.report.ID}
+	a := attempt{id: p.id, addr: d.seed, link: d.link, errand: errandLook, look: w.orient(d)}
 	slot := w.slot(p)
+	if in := w.Snapshot().Lookup(p.id); d.link == nil && in != nil {
+		a.addr = in.Addr
+	}
 	switch {
-	case w.orient(d):
-		w.launch(p, attempt{id: p.id, addr: d.seed, link: d.link, errand: errandLook, look: true}, nil)
+	case a.look && !(w.cfg.onDemand && d.link == nil), d.link == nil && !w.resolve && !w.cfg.onDemand:
+		w.launch(p, a, nil)
+		return
 	case w.resolve || w.cfg.onDemand:
 		w.hangUp(slot, d.link)
 	default:
 		slot.link = d.link
 	}
+	close(w.looked)
 }
 
 // rest sets the clock for the next steady poll, if there is to be one.
@@ -321,7 +327,7 @@ func (w *watcher) take(r result) {
 	slot := r.slot
 	slot.cancel = nil
 	if r.errand == errandLook {
-		defer close(w.looked)
+		defer close(w.looked) // there is one only
 	}
 	if slot != w.slots[r.place] {
 		r.link.close() // asked in a cluster that was left
@@ -353,13 +359,19 @@ func (w *watcher) take(r result) {
 			return
 		}
 		slot.refused, slot.after, slot.problem = nil, time.Time{}, ProblemOther
-	case r.cancelled, errors.Is(r.err, errAstray), w.resolve && w.cfg.Explain(r.err) == ProblemLocal:
+	case r.cancelled, errors.Is(r.err, errAstray), w.cfg.Explain(r.err) == ProblemLocal && (w.resolve || w.inPower(r.id)):
 		// Says nothing about the server: one to which connections work is not to lose them.
 	case w.cfg.Explain(r.err).answer():
 		w.refusal(slot, r)
 	case r.id != "":
 		w.observe(r.observation())
 	}
+}
+
+// inPower reports whether an instance is the writer, and in no doubt.
+func (w *watcher) inPower(id string) bool {
+	in := w.Snapshot().Writer()
+	return in != nil && in.ID == id && in.State == StateUp
 }
 
 // refusal deals with a server that answers and does not let the monitor do its work.
