@@ -127,7 +127,7 @@ func TestFreeze(t *testing.T) {
 			functions = append(functions, f)
 		}
 	}
-	time.Sleep(long) //nolint:gocritic // what this test is about: the processes stand still for so long
+	time.Sleep(long) // the processes stand still for so long
 	for _, f := range functions {
 		t.Run(f.name, func(t *testing.T) {
 			f.t = t
