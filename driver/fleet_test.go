@@ -81,7 +81,7 @@ func TestFleetSource(t *testing.T) {
 		}
 		st.number(st.db, "SELECT 1")
 		f := st.pool().Fleet
-		if f.Connections != 5 || f.Max != 500 || f.Budget != 250 { // three, ours, and its monitor's; the root's do not count
+		if f.Connections < 4 || f.Connections > 5 || f.Max != 500 || f.Budget != 250 { // three, ours, and perhaps its monitor's already; the root's do not count
 			t.Errorf("%+v", f)
 		}
 		if text := log.String(); strings.Count(text, "fpFleetMax") != 1 || !strings.Contains(text, `source=`+want+"\n") || strings.Contains(text, "WARN") {
