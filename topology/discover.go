@@ -17,6 +17,11 @@ type discovery struct {
 	link   *link  // nil if somebody has adopted it
 	remote string // where it leads, "" if nobody knows
 	choice choice
+
+	// Of the first look for a blue/green deployment, see lookout.go.
+	lookout *lookout  // nil = none
+	looked  bool      // the question was answered
+	sight   *sighting // by this; nil = with nothing of use
 }
 
 func (d discovery) observation() observation {
@@ -93,6 +98,7 @@ func (m *Monitor) askSeed(ctx context.Context, index int, seed string, answers c
 	case answers <- answer{discovery: d, index: index, err: err}:
 	case <-ctx.Done(): // another was faster
 		d.link.close()
+		d.lookout.drop(m)
 	}
 }
 
@@ -100,9 +106,10 @@ func (m *Monitor) askSeed(ctx context.Context, index int, seed string, answers c
 func (m *Monitor) interview(ctx context.Context, seed string) (discovery, error) {
 	ctx, cancel := context.WithTimeout(ctx, discoverTimeouts*m.cfg.Timeout)
 	defer cancel()
-	d := discovery{seed: seed, ticket: m.tickets.Add(1), began: time.Now()}
+	d := discovery{seed: seed, ticket: m.tickets.Add(1), began: time.Now(), lookout: m.lookOut(ctx, seed)}
 	var err error
 	if d.link, err = m.dial(ctx, seed); err != nil {
+		d.lookout.drop(m)
 		if ctx.Err() == nil {
 			return discovery{}, &dialError{seed, err}
 		}
@@ -110,6 +117,7 @@ func (m *Monitor) interview(ctx context.Context, seed string) (discovery, error)
 	}
 	if d.choice, err = choose(ctx, m.cfg, d.link, seed); err != nil {
 		d.link.abandon()
+		d.lookout.drop(m)
 		return discovery{}, fmt.Errorf("cannot learn about the cluster from %s: %w", seed, m.timedOut(ctx, err))
 	}
 	return d, nil

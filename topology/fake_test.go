@@ -7,7 +7,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -348,26 +347,6 @@ func (c *cluster) view(self *server, readOnly int64) driver.Rows {
 		rows.rows = append(rows.rows, append(slices.Clone(row), []byte(self.id), readOnly))
 	}
 	return rows
-}
-
-type fakeRows struct {
-	width int
-	rows  [][]driver.Value
-}
-
-func newRows(row []driver.Value) *fakeRows {
-	return &fakeRows{width: len(row), rows: [][]driver.Value{row}}
-}
-
-func (r *fakeRows) Columns() []string { return make([]string, r.width) }
-func (r *fakeRows) Close() error      { return nil }
-func (r *fakeRows) Next(dest []driver.Value) error {
-	if len(r.rows) == 0 {
-		return io.EOF
-	}
-	copy(dest, r.rows[0])
-	r.rows = r.rows[1:]
-	return nil
 }
 
 // watched is a monitor under test, with what its hooks and its log were told.

@@ -94,6 +94,7 @@ type Monitor struct {
 	deployment atomic.Pointer[deployment] // blue/green, as far as is known
 	routes     atomic.Pointer[routes]     // that a switchover has left behind
 	looked     chan struct{}              // closed after the first look for a deployment
+	look       sync.Once                  // closes looked
 
 	open atomic.Int64 // connections
 
@@ -221,6 +222,7 @@ func (m *Monitor) fly(ctx context.Context, f *flight) {
 	m.flight = nil
 	if err == nil && m.closed {
 		d.link.close()
+		d.lookout.drop(m)
 		err = errClosed
 	}
 	if err != nil {
@@ -234,7 +236,7 @@ func (m *Monitor) fly(ctx context.Context, f *flight) {
 	m.mu.Unlock()
 	m.tell()
 	d.remote = remoteOf(d.link)
-	if r := d.choice.report; m.cfg.Adopt != nil && m.cfg.Adopt(ctx, d.link.Conn, Found{ID: r.ID, Role: r.Role, Said: r.ID != d.seed}) {
+	if r := d.choice.report; m.cfg.Adopt != nil && m.reconnoitre(ctx, &d) && m.cfg.Adopt(ctx, d.link.Conn, Found{ID: r.ID, Role: r.Role, Said: r.ID != d.seed}) {
 		m.open.Add(-1)
 		d.link = nil
 	}

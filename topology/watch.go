@@ -113,25 +113,36 @@ func unsettled(s *Snapshot) bool {
 	return false
 }
 
-// first keeps the connection of the discovery, or makes one in its place if somebody has adopted
-// it, and has the first look for a deployment begin over it.
+// first keeps the connection of the discovery, or that of its lookout if somebody has adopted it, or makes
+// one; and has the first look for a deployment begin, unless the discovery has looked.
 func (w *watcher) first(d discovery) {
 	p := place{id: d.choice.report.ID}
-	a := attempt{id: p.id, addr: d.seed, link: d.link, errand: errandLook, look: w.orient(d)}
 	slot := w.slot(p)
-	if in := w.Snapshot().Lookup(p.id); d.link == nil && in != nil {
-		a.addr = in.Addr
+	looks := w.orient(d) && !d.looked
+	if d.sight != nil {
+		w.sighted(*d.sight)
 	}
-	switch {
-	case a.look && !(w.cfg.onDemand && d.link == nil), d.link == nil && !w.resolve && !w.cfg.onDemand:
+	link := d.link
+	if l := d.lookout; l != nil && (d.link != nil || !d.looked) {
+		l.drop(w.Monitor)
+	} else if l != nil {
+		link = l.link
+	}
+	keeps := !w.resolve && !w.cfg.onDemand
+	if looks && link != nil || link == nil && keeps {
+		a := attempt{id: p.id, addr: d.seed, link: link, errand: errandLook, look: looks}
+		if in := w.Snapshot().Lookup(p.id); in != nil && !looks {
+			a.addr = in.Addr
+		}
 		w.launch(p, a, nil)
 		return
-	case w.resolve || w.cfg.onDemand:
-		w.hangUp(slot, d.link)
-	default:
-		slot.link = d.link
 	}
-	close(w.looked)
+	if keeps {
+		slot.link = link
+	} else {
+		w.hangUp(slot, link)
+	}
+	w.haveLooked()
 }
 
 // rest sets the clock for the next steady poll, if there is to be one.
@@ -327,7 +338,7 @@ func (w *watcher) take(r result) {
 	slot := r.slot
 	slot.cancel = nil
 	if r.errand == errandLook {
-		defer close(w.looked) // there is one only
+		defer w.haveLooked()
 	}
 	if slot != w.slots[r.place] {
 		r.link.close() // asked in a cluster that was left
