@@ -71,6 +71,12 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	if o.authority != nil {
 		dial.Roots = o.authority.roots
 	}
+	if o.credentials != nil {
+		dial.Login = func(ctx context.Context, addr string) (user, password string, err error) {
+			user, password, _, err = o.credentials.Credentials(ctx, topology.Instance{Addr: addr})
+			return user, password, err
+		}
+	}
 	cl.canceler = newCanceler(cl.connectToKill)
 	if cfg.CancelQuery {
 		dial.Stop = cl.canceler.stop

@@ -23,6 +23,8 @@ type options struct {
 	hooks  Hooks
 	mirror *mirrorOption
 
+	credentials CredentialsProvider
+
 	authority *authority // of fpTLSCA; nil without
 }
 

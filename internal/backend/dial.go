@@ -25,6 +25,8 @@ type Config struct {
 	// of every server: there is no connection without TLS then, whatever MySQL says of
 	// authorities. It is called for each connection and may return others each time.
 	Roots func() *x509.CertPool
+	// Login, if set, gives user and password of each connection, in place of MySQL's.
+	Login func(ctx context.Context, addr string) (user, password string, err error)
 	// Dial opens network connections; nil uses the wrapped driver's ways: its own
 	// DialFunc, a network of mysql.RegisterDialContext, or net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -115,6 +117,11 @@ func (d *Dialer) Connect(ctx context.Context, addr string) (_ *Backend, err erro
 func (d *Dialer) connect(ctx context.Context, addr, name string, route Route) (*Backend, error) {
 	cfg := d.cfg.MySQL.Clone()
 	cfg.Addr = addr
+	if d.cfg.Login != nil {
+		if cfg.User, cfg.Passwd, err = d.cfg.Login(ctx, addr); err != nil {
+			return nil, err
+		}
+	}
 	d.protect(cfg, addr)
 	if cfg.TLS != nil && name != "" {
 		cfg.TLS.ServerName = name
