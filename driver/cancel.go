@@ -18,10 +18,10 @@ import (
 // closed when it was not for a while: however many statements are cancelled, they
 // stand in line for it.
 type canceler struct {
-	connect func(ctx context.Context, addr string) (*backend.Backend, error)
+	connect func(ctx context.Context, addr string, victim *backend.Login) (*backend.Backend, error)
 
 	mu     sync.Mutex
-	lines  map[string]*killLine
+	lines  map[killPlace]*killLine
 	closed bool
 	ended  context.Context //nolint:containedctx // done when the cluster closes; ends what is under way
 	end    context.CancelFunc
@@ -32,6 +32,18 @@ type canceler struct {
 
 func (k *canceler) stats() CancelStats {
 	return CancelStats{Killed: k.killed.Load(), Failed: k.failed.Load(), Connections: k.connections.Load()}
+}
+
+// killPlace is where statements are killed: a server, where only the same user may without a
+// privilege.
+type killPlace struct{ addr, user string }
+
+func killPlaceOf(b *backend.Backend) killPlace {
+	p := killPlace{addr: b.Addr()}
+	if l := b.Login(); l != nil {
+		p.user = l.User
+	}
+	return p
 }
 
 // killLine is the line before one server.
@@ -63,8 +75,8 @@ const (
 	killTimeout = 5 * time.Second
 )
 
-func newCanceler(connect func(ctx context.Context, addr string) (*backend.Backend, error)) *canceler {
-	k := &canceler{connect: connect, lines: make(map[string]*killLine)}
+func newCanceler(connect func(ctx context.Context, addr string, victim *backend.Login) (*backend.Backend, error)) *canceler {
+	k := &canceler{connect: connect, lines: make(map[killPlace]*killLine)}
 	k.ended, k.end = context.WithCancel(context.Background())
 	return k
 }
@@ -89,8 +101,8 @@ func identify(ctx context.Context, b *backend.Backend) error {
 }
 
 // connectToKill makes the connection over which statements are killed.
-func (cl *cluster) connectToKill(ctx context.Context, addr string) (*backend.Backend, error) {
-	b, err := cl.dialer.Connect(ctx, addr)
+func (cl *cluster) connectToKill(ctx context.Context, addr string, victim *backend.Login) (*backend.Backend, error) {
+	b, err := cl.dialToKill(ctx, addr, victim)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +139,8 @@ func (k *canceler) stop(ctx context.Context, b *backend.Backend) error {
 			return ctx.Err()
 		case <-impatient.C:
 			k.mu.Lock()
-			if l := k.lines[b.Addr()]; l != nil && len(l.requests) > 0 {
-				k.hireLocked(b.Addr(), l)
+			if place := killPlaceOf(b); k.lines[place] != nil && len(k.lines[place].requests) > 0 {
+				k.hireLocked(place, k.lines[place])
 			}
 			k.mu.Unlock()
 		}
@@ -141,12 +153,12 @@ func (k *canceler) enqueue(r killRequest) bool {
 	if k.closed {
 		return false
 	}
-	addr := r.b.Addr()
-	l := k.lines[addr]
+	place := killPlaceOf(r.b)
+	l := k.lines[place]
 	if l == nil {
 		l = &killLine{requests: make(chan killRequest, killLineLength)}
-		k.lines[addr] = l
-		k.hireLocked(addr, l)
+		k.lines[place] = l
+		k.hireLocked(place, l)
 	}
 	r.b.AddPending(1)
 	select {
@@ -159,15 +171,15 @@ func (k *canceler) enqueue(r killRequest) bool {
 }
 
 // hireLocked gives a line another connection, if it may have one.
-func (k *canceler) hireLocked(addr string, l *killLine) {
+func (k *canceler) hireLocked(place killPlace, l *killLine) {
 	if !k.closed && l.workers < killWorkers {
 		l.workers++
-		k.running.Go(func() { k.serve(addr, l) })
+		k.running.Go(func() { k.serve(place, l) })
 	}
 }
 
 // serve kills what stands in line until nothing has for a while.
-func (k *canceler) serve(addr string, l *killLine) {
+func (k *canceler) serve(place killPlace, l *killLine) {
 	var b *backend.Backend
 	drop := func() {
 		if b != nil {
@@ -181,7 +193,7 @@ func (k *canceler) serve(addr string, l *killLine) {
 	for {
 		select {
 		case r := <-l.requests:
-			err := k.kill(addr, &b, r)
+			err := k.kill(&b, r)
 			if err != nil {
 				k.failed.Add(1)
 				drop()
@@ -192,19 +204,19 @@ func (k *canceler) serve(addr string, l *killLine) {
 			r.done <- err
 			idle.Reset(killIdle)
 		case <-idle.C:
-			if k.retire(addr, l) {
+			if k.retire(place, l) {
 				return
 			}
 			idle.Reset(killIdle)
 		case <-k.ended.Done():
-			k.retire(addr, l)
+			k.retire(place, l)
 			return
 		}
 	}
 }
 
 // retire ends one worker of a line, and with the last the line, unless something has come.
-func (k *canceler) retire(addr string, l *killLine) bool {
+func (k *canceler) retire(place killPlace, l *killLine) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for k.closed && len(l.requests) > 0 {
@@ -216,12 +228,12 @@ func (k *canceler) retire(addr string, l *killLine) bool {
 		return false
 	}
 	if l.workers--; l.workers == 0 {
-		delete(k.lines, addr)
+		delete(k.lines, place)
 	}
 	return true
 }
 
-func (k *canceler) kill(addr string, b **backend.Backend, r killRequest) error {
+func (k *canceler) kill(b **backend.Backend, r killRequest) error {
 	ctx, cancel := context.WithTimeout(k.ended, killTimeout)
 	defer cancel()
 	if *b == nil || (*b).ResetSession(ctx) != nil {
@@ -229,7 +241,7 @@ func (k *canceler) kill(addr string, b **backend.Backend, r killRequest) error {
 			_ = (*b).Close()
 			*b = nil
 		}
-		made, err := k.connect(ctx, addr)
+		made, err := k.connect(ctx, r.b.Addr(), r.b.Login())
 		if err != nil {
 			return err
 		}

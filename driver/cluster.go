@@ -22,24 +22,25 @@ import (
 // cluster is what the sessions of a connector share: the monitor that knows the
 // instances, the pool of their backends, the gate.
 type cluster struct {
-	cfg       *Config
-	log       *slog.Logger
-	hooks     Hooks
-	dialer    *backend.Dialer
-	monitor   *topology.Monitor
-	pool      *pool.Pool
-	gate      *failover.Gate
-	incidents *failover.Recorder
-	facts     *sqlscan.Cache
-	charset   sqlscan.Mode // what the configuration's character set adds to the way of reading
-	fleet     *fleet       // nil without fpFleetMax
-	telemetry *telemetry
-	canceler  *canceler
-	routines  routines
-	mirror    *mirror      // nil without
-	warned    atomic.Bool  // that the cluster cannot be reached
-	weighed   atomic.Bool  // fpReaderWeights was compared with the cluster
-	missed    atomic.Int64 // when readers of unknown lag were missed first; -1 = that was warned of
+	cfg         *Config
+	log         *slog.Logger
+	hooks       Hooks
+	dialer      *backend.Dialer
+	monitor     *topology.Monitor
+	pool        *pool.Pool
+	gate        *failover.Gate
+	incidents   *failover.Recorder
+	facts       *sqlscan.Cache
+	charset     sqlscan.Mode // what the configuration's character set adds to the way of reading
+	fleet       *fleet       // nil without fpFleetMax
+	telemetry   *telemetry
+	canceler    *canceler
+	credentials *credentials // nil = the configuration's user
+	routines    routines
+	mirror      *mirror      // nil without
+	warned      atomic.Bool  // that the cluster cannot be reached
+	weighed     atomic.Bool  // fpReaderWeights was compared with the cluster
+	missed      atomic.Int64 // when readers of unknown lag were missed first; -1 = that was warned of
 
 	retried, outcomeUnknown, transactionLost, stateLost, interrupted atomic.Uint64
 }
@@ -72,10 +73,8 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 		dial.Roots = o.authority.roots
 	}
 	if o.credentials != nil {
-		dial.Login = func(ctx context.Context, addr string) (user, password string, err error) {
-			user, password, _, err = o.credentials.Credentials(ctx, topology.Instance{Addr: addr})
-			return user, password, err
-		}
+		cl.credentials = newCredentials(o, cfg.MySQL.Timeout, cl.instance)
+		dial.Login = cl.credentials.connect
 	}
 	cl.canceler = newCanceler(cl.connectToKill)
 	if cfg.CancelQuery {
@@ -254,9 +253,13 @@ func (cl *cluster) silent(id string) {
 }
 
 func (cl *cluster) stats() Stats {
+	var credentials CredentialsStats
+	if cl.credentials != nil {
+		credentials = cl.credentials.stats()
+	}
 	return Stats{
 		Pool: cl.pool.Stats(), Gate: cl.gate.Counters(), MonitorConnections: cl.monitor.Connections(),
-		Cancels: cl.canceler.stats(), Incidents: cl.incidents.Incidents(), Mirror: cl.mirror.counters(),
+		Cancels: cl.canceler.stats(), Incidents: cl.incidents.Incidents(), Mirror: cl.mirror.counters(), Credentials: credentials,
 		Statements: StatementStats{
 			Retried: cl.retried.Load(), OutcomeUnknown: cl.outcomeUnknown.Load(),
 			TransactionLost: cl.transactionLost.Load(), StateLost: cl.stateLost.Load(),
@@ -272,6 +275,9 @@ func (cl *cluster) close(ctx context.Context, force bool) error {
 	cl.monitor.Close()
 	cl.incidents.Close()
 	err := cl.pool.Close(ctx, force)
+	if cl.credentials != nil {
+		cl.credentials.close(ctx)
+	}
 	return errors.Join(err, cl.mirror.wait(ctx), cl.telemetry.close())
 }
 

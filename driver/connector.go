@@ -38,6 +38,9 @@ func NewConnector(cfg *Config, opts ...Option) (*Connector, error) {
 	if err := cfg.normalize(); err != nil {
 		return nil, err
 	}
+	if err := o.checkCredentials(cfg); err != nil {
+		return nil, err
+	}
 	if err := o.readAuthority(cfg); err != nil {
 		return nil, err
 	}
@@ -102,6 +105,8 @@ type Stats struct {
 	Cancels CancelStats
 	// Mirror counts the reads that were sent to another database, see [WithMirror].
 	Mirror MirrorStats
+	// Credentials counts calls of the provider of [WithCredentials].
+	Credentials CredentialsStats
 	// MonitorConnections is how many connections the monitor has open: 1 but for
 	// failovers.
 	MonitorConnections int

@@ -15,7 +15,7 @@ import (
 	"github.com/failoverproxy/failoverproxy/internal/testutil/mysqld"
 )
 
-var grant = regexp.MustCompile(`GRANT [A-Z, ]+ ON [\w.*]+`)
+var grantText = regexp.MustCompile(`GRANT [A-Z, ]+ ON [\w.*]+`)
 
 // needy is a topology and what it needs.
 type needy struct {
@@ -60,7 +60,7 @@ func TestGrants(t *testing.T) {
 				var granted []string
 				for {
 					complaint := complaints(t, "needy:"+canary+"@tcp("+s.Addr()+")/"+database+"?fpProbeInterval=100ms&fpTopology="+topology+tc.params)
-					statement := grant.FindString(complaint)
+					statement := grantText.FindString(complaint)
 					if statement == "" || slices.Contains(granted, statement) {
 						if (tc.last == "") != (complaint == "") || !strings.Contains(complaint, tc.last) {
 							t.Errorf("in the end: %s", complaint)

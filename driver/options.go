@@ -24,6 +24,7 @@ type options struct {
 	mirror *mirrorOption
 
 	credentials CredentialsProvider
+	provided    bool // credentials was set, perhaps to nil
 
 	authority *authority // of fpTLSCA; nil without
 }

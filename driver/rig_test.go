@@ -50,21 +50,7 @@ func bubbleWith(t *testing.T, params string, opts []Option, test func(r *rig)) {
 func bubbleOver(t *testing.T, cluster aurorasim.Config, params string, opts []Option, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		script := fakemysql.NewScript()
-		numbers := func(n ...int64) fakemysql.Result {
-			r := fakemysql.Result{Columns: []fakemysql.Column{fakemysql.Int("n")}}
-			for _, n := range n {
-				r.Rows = append(r.Rows, []any{n})
-			}
-			return r
-		}
-		one := numbers(1)
-		script.OnPrefix("SHOW GLOBAL VARIABLES", func(context.Context, fakemysql.Call) fakemysql.Reply {
-			return fakemysql.Rows([]fakemysql.Column{fakemysql.Text("Variable_name"), fakemysql.Text("Value")}, []any{"version", "8.0.39"})
-		})
-		script.On(selectOne, one).On(selectLock, one).On("SELECT n FROM one WHERE n = ?", one).On(insert).On(update)
-		script.On("INSERT INTO t VALUES (?)").On("CREATE TEMPORARY TABLE x (n INT)").On("SELECT LAST_INSERT_ID()", one).On("SELECT ROW_COUNT()", one)
-		script.On(selectRows, numbers(1, 2, 3))
+		script := rigScript()
 		server := fakemysql.New(fakemysql.Config{Users: map[string]string{"u": "secret"}, Handler: script})
 		defer server.Close()
 		cluster.Upstream, cluster.Network = aurorasim.FakeServer(server), aurorasim.Memory
@@ -89,6 +75,26 @@ func bubbleOver(t *testing.T, cluster aurorasim.Config, params string, opts []Op
 		}
 		test(r)
 	})
+}
+
+// rigScript is what the rig's server knows.
+func rigScript() *fakemysql.Script {
+	script := fakemysql.NewScript()
+	numbers := func(n ...int64) fakemysql.Result {
+		r := fakemysql.Result{Columns: []fakemysql.Column{fakemysql.Int("n")}}
+		for _, n := range n {
+			r.Rows = append(r.Rows, []any{n})
+		}
+		return r
+	}
+	one := numbers(1)
+	script.OnPrefix("SHOW GLOBAL VARIABLES", func(context.Context, fakemysql.Call) fakemysql.Reply {
+		return fakemysql.Rows([]fakemysql.Column{fakemysql.Text("Variable_name"), fakemysql.Text("Value")}, []any{"version", "8.0.39"})
+	})
+	script.On(selectOne, one).On(selectLock, one).On("SELECT n FROM one WHERE n = ?", one).On(insert).On(update)
+	script.On("INSERT INTO t VALUES (?)").On("CREATE TEMPORARY TABLE x (n INT)").On("SELECT LAST_INSERT_ID()", one).On("SELECT ROW_COUNT()", one)
+	script.On(selectRows, numbers(1, 2, 3))
+	return script
 }
 
 // balanced checks what must hold after every scenario.

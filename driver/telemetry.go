@@ -121,6 +121,8 @@ func (i *instruments) observables(cl *cluster) metric.Callback {
 	faults := i.total("failoverproxy.statement.faults", "{statement}", "Statements that met a fault, by fate.")
 	fleet := i.level("failoverproxy.fleet.connections", "{connection}", "Connections of all processes of the fleet to an instance, as seen last.")
 	budget := i.level("failoverproxy.fleet.budget", "{connection}", "Connections that the fleet may have to an instance.")
+	asked := i.total("failoverproxy.credentials.calls", "{call}", "Calls of the credentials provider, by their reason.")
+	failed := i.total("failoverproxy.credentials.failures", "{call}", "Those of them that brought nothing to use.")
 	monitor := i.level("failoverproxy.monitor.connections", "{connection}", "Connections of the monitor.")
 	by := func(key, value string) metric.MeasurementOption {
 		return metric.WithAttributes(attribute.String(key, value))
@@ -158,6 +160,12 @@ func (i *instruments) observables(cl *cluster) metric.Callback {
 			"result interrupted": s.Statements.Interrupted,
 		} {
 			o.ObserveInt64(faults, int64(n), by("fate", fate))
+		}
+		if k := s.Credentials; cl.credentials != nil {
+			o.ObserveInt64(asked, int64(k.Calls)-int64(k.Refreshes)-int64(k.Forced), by("reason", "needed"))
+			o.ObserveInt64(asked, int64(k.Refreshes), by("reason", "renewal"))
+			o.ObserveInt64(asked, int64(k.Forced), by("reason", "refused"))
+			o.ObserveInt64(failed, int64(k.Failures))
 		}
 		o.ObserveInt64(monitor, int64(s.MonitorConnections))
 		return nil

@@ -91,10 +91,12 @@ func (j *journal) Write(p []byte) (int, error) {
 	return j.text.Write(p)
 }
 
-func (j *journal) count(part string) int {
+func (j *journal) count(part string) int { return strings.Count(j.String(), part) }
+
+func (j *journal) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return strings.Count(j.text.String(), part)
+	return j.text.String()
 }
 
 // secured is a program over a cluster with TLS that has not connected yet.

@@ -116,6 +116,9 @@ func (s Situation) Classify(ctx context.Context, err error) Verdict {
 
 // judge does so for the statement by itself, whatever becomes of its transaction.
 func (s Situation) judge(ctx context.Context, err error) (Class, Outcome) {
+	if errors.Is(err, ErrCredentials) {
+		return ClassStatement, NotExecuted // whatever else a provider's error has in it
+	}
 	if me, ok := errors.AsType[*mysql.MySQLError](err); ok {
 		return s.answered(me.Number)
 	}

@@ -65,8 +65,10 @@ const (
 	erXATimeout          = 1613 // ER_XA_RBTIMEOUT
 	erXADeadlock         = 1614 // ER_XA_RBDEADLOCK
 	erNeedsPrepare       = 1615 // ER_NEED_REPREPARE
+	erDeniedNoPassword   = 1698 // ER_ACCESS_DENIED_NO_PASSWORD_ERROR
 	erReadOnlyTx         = 1792 // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
 	erReadOnlyMode       = 1836 // ER_READ_ONLY_MODE
+	erPasswordExpired    = 1862 // ER_MUST_CHANGE_PASSWORD_LOGIN
 	erConnectionKilled   = 1927 // MariaDB ER_CONNECTION_KILLED
 	crConnection         = 2002 // CR_CONNECTION_ERROR, and the next ones: a client's own numbers,
 	crConnectHost        = 2003 // CR_CONN_HOST_ERROR which proxies answer with when they lose
@@ -74,12 +76,14 @@ const (
 	crServerLost         = 2013 // CR_SERVER_LOST
 	crServerLostExtended = 2055 // CR_SERVER_LOST_EXTENDED
 	erOffline            = 3032 // ER_SERVER_OFFLINE_MODE
+	erAccountLocked      = 3118 // ER_ACCOUNT_HAS_BEEN_LOCKED
 	erRunHook            = 3100 // ER_RUN_HOOK_ERROR: a group's plugin, before a commit
 	erRolledBackAtCommit = 3101 // ER_TRANSACTION_ROLLBACK_DURING_COMMIT
 	erDisabledEngine     = 3161 // ER_DISABLED_STORAGE_ENGINE
 	erNotAvailable       = 3168 // ER_SERVER_ISNT_AVAILABLE
 	erSessionKilled      = 3169 // ER_SESSION_WAS_KILLED
 	erIdleDisconnect     = 4031 // ER_CLIENT_INTERACTION_TIMEOUT: the server closed an idle connection
+	erAccountLockedMaria = 4151 // MariaDB ER_ACCOUNT_HAS_BEEN_LOCKED
 )
 
 // answered is judge for an ERR packet. It is an answer: the statement failed and left
@@ -187,6 +191,12 @@ func readOnly(number uint16) bool {
 // NoSuchThread reports whether KILL named a connection that is gone (1094).
 func NoSuchThread(err error) bool { return isNumber(err, erNoSuchThread) }
 
+// Denied reports whether the server does not let this user in with this password: wrong
+// (1045, 1698), expired (1862), or the account is locked (3118, 4151). Others might do.
+func Denied(err error) bool {
+	return isNumber(err, erAccessDenied, erDeniedNoPassword, erPasswordExpired, erAccountLocked, erAccountLockedMaria)
+}
+
 // NeedsPrepare reports whether the server does not know a prepared statement any more, or
 // its tables changed while it was executed (1243, 1615): it did not run.
 func NeedsPrepare(err error) bool { return isNumber(err, erUnknownPrepared, erNeedsPrepare) }
@@ -198,12 +208,16 @@ func PreparedLimit(err error) bool { return isNumber(err, erPreparedLimit) }
 // Explain tells topology's providers what a probe's error means: they must not
 // know error numbers.
 func Explain(err error) topology.Problem {
+	if errors.Is(err, ErrCredentials) {
+		return topology.ProblemNoCredentials
+	}
 	switch number, _ := Number(err); number {
 	case erUnknownTable, erNoSuchTable:
 		return topology.ProblemNoView
 	case erTableAccessDenied, erColumnAccessDenied, erSpecificAccess:
 		return topology.ProblemDenied
-	case erAccessDenied, erDBAccessDenied, erBadDB, erHostBlocked, erHostNotPrivileged:
+	case erAccessDenied, erDeniedNoPassword, erPasswordExpired, erAccountLocked, erAccountLockedMaria,
+		erDBAccessDenied, erBadDB, erHostBlocked, erHostNotPrivileged:
 		return topology.ProblemCredentials
 	case erConCount, erUserConnections, erUserLimit, erCantCreateThread:
 		return topology.ProblemBusy

@@ -43,6 +43,10 @@ var (
 	// ErrGateTimeout: there was no usable instance within fpFailoverTimeout.
 	ErrGateTimeout = errors.New("no usable instance within fpFailoverTimeout")
 
+	// ErrCredentials: a new connection was needed, and the provider of driver.WithCredentials
+	// gave no user and password for it. No server is to blame.
+	ErrCredentials = errors.New("no credentials")
+
 	// ErrClosed: the connector was closed while the statement waited.
 	ErrClosed = errors.New("connector closed")
 )

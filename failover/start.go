@@ -45,6 +45,9 @@ func trouble(err error) prospect {
 		}
 		return all
 	}
+	if errors.Is(err, ErrCredentials) {
+		return stays // the provider knows what is worth another try
+	}
 	if me, ok := errors.AsType[*mysql.MySQLError](err); ok {
 		if class, _ := (Situation{}).answered(me.Number); class == ClassStatement {
 			return stays

@@ -41,6 +41,7 @@ type Instance struct {
 	end      context.CancelFunc
 
 	dialing                                          atomic.Int64
+	owing                                            atomic.Int64 // those of them to whom the server owes an answer
 	dials, dialErrors, borrowed, timeouts, reclaimed atomic.Uint64
 
 	mu        sync.Mutex
@@ -119,6 +120,10 @@ func (in *Instance) connect(ctx context.Context) (*connection, error) {
 
 	in.dialing.Add(1)
 	defer in.dialing.Add(-1)
+	d := &dial{in: in}
+	d.Asks()
+	defer d.Waits()
+	ctx = backend.WithDebt(ctx, d)
 	select {
 	case in.connects <- struct{}{}:
 		defer func() { <-in.connects }()
@@ -160,11 +165,42 @@ func (in *Instance) connect(ctx context.Context) (*connection, error) {
 	return c, nil
 }
 
-// silence reports whether a connect ended for want of an answer. Anything else is one:
+// dial is whether the server owes an answer to one connect.
+type dial struct {
+	in   *Instance
+	owes bool
+}
+
+var _ backend.Debt = (*dial)(nil)
+
+func (d *dial) Waits() {
+	if d.owes {
+		d.owes = false
+		d.in.owing.Add(-1)
+	}
+}
+
+func (d *dial) Asks() {
+	if !d.owes {
+		d.owes = true
+		d.in.owing.Add(1)
+	}
+}
+
+func (d *dial) Answered() {
+	d.in.mu.Lock()
+	d.in.connected++
+	d.in.mu.Unlock()
+}
+
+// silence reports whether a connect ended for want of an answer, or of a question. Anything else is one:
 // that there is no room for another connection, say.
 func silence(ctx context.Context, err error) bool {
 	if err == nil {
 		return false
+	}
+	if errors.Is(err, backend.ErrNotAsked) {
+		return true
 	}
 	late, ok := errors.AsType[net.Error](err)
 	return ctx.Err() != nil || ok && late.Timeout()

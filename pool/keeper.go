@@ -94,7 +94,7 @@ func (in *Instance) silent(last, now time.Time, beat time.Duration) bool {
 // pulse tells whether an answer is due now, and counts all signs of life: bytes that
 // came, connects that ended.
 func (in *Instance) pulse() (due bool, heard uint64) {
-	due = in.dialing.Load() > 0
+	due = in.owing.Load() > 0
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	heard = in.connected + in.past

@@ -69,17 +69,20 @@ type Member struct {
 type Problem uint8
 
 // answer reports whether it is a server's answer.
-func (p Problem) answer() bool { return p != ProblemOther && p != ProblemLocal }
+func (p Problem) answer() bool {
+	return p != ProblemOther && p != ProblemLocal && p != ProblemNoCredentials
+}
 
-// The problems. Any but ProblemOther and ProblemLocal is a server's answer: whoever gives
-// it is alive.
+// The problems. Any but ProblemOther, ProblemLocal and ProblemNoCredentials is a server's
+// answer: whoever gives it is alive.
 const (
-	ProblemOther       Problem = iota // no answer, or none that a healthy server gives
-	ProblemNoView                     // the table or view that was asked for does not exist
-	ProblemDenied                     // the user may not read it
-	ProblemCredentials                // user, password or database are refused
-	ProblemBusy                       // too many connections, for the server or the user
-	ProblemLocal                      // the server was never asked: its name did not resolve, this process has no sockets left
+	ProblemOther         Problem = iota // no answer, or none that a healthy server gives
+	ProblemNoView                       // the table or view that was asked for does not exist
+	ProblemDenied                       // the user may not read it
+	ProblemCredentials                  // user, password or database are refused
+	ProblemBusy                         // too many connections, for the server or the user
+	ProblemLocal                        // the server was never asked: its name did not resolve, this process has no sockets left
+	ProblemNoCredentials                // the server was never asked: nobody gave a password for it
 )
 
 // ErrIdentity: a connection led to another instance than it should have, or to one

@@ -373,7 +373,9 @@ func (w *watcher) take(r result) {
 	case r.cancelled, errors.Is(r.err, errAstray), w.cfg.Explain(r.err) == ProblemLocal && (w.resolve || w.inPower(r.id)):
 		// Says nothing about the server: one to which connections work is not to lose them.
 	case w.cfg.Explain(r.err).answer():
-		w.refusal(slot, r)
+		w.refusal(slot, r, "answers, but not the monitor")
+	case w.cfg.Explain(r.err) == ProblemNoCredentials:
+		w.refusal(slot, r, "cannot be asked by the monitor")
 	case r.id != "":
 		w.observe(r.observation())
 	}
@@ -385,13 +387,13 @@ func (w *watcher) inPower(id string) bool {
 	return in != nil && in.ID == id && in.State == StateUp
 }
 
-// refusal deals with a server that answers and does not let the monitor do its work.
-// That is no sign of death, and asking ten times a second makes it worse.
-func (w *watcher) refusal(slot *slot, r result) {
+// refusal deals with a server that answers and does not let the monitor do its work, or that
+// nobody has a password for. That is no sign of death, and asking ten times a second makes it worse.
+func (w *watcher) refusal(slot *slot, r result, what string) {
 	w.slacken(slot)
 	if problem := w.cfg.Explain(r.err); slot.problem != problem {
 		slot.problem = problem
-		w.warn(Event{Kind: Warning, Instance: r.id, Cause: r.err, Detail: r.addr + " answers, but not the monitor"})
+		w.warn(Event{Kind: Warning, Instance: r.id, Cause: r.err, Detail: r.addr + " " + what})
 	}
 	// Where all members must be heard before one is believed, one that lets nobody in
 	// must not hold up the others.

@@ -18,6 +18,7 @@ type Backend struct {
 	reader      reader
 	statements  statements
 	addr        string
+	login       *Login // nil = the configuration's
 	created     time.Time
 	guard       guard
 	pending     atomic.Int32

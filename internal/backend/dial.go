@@ -25,8 +25,9 @@ type Config struct {
 	// of every server: there is no connection without TLS then, whatever MySQL says of
 	// authorities. It is called for each connection and may return others each time.
 	Roots func() *x509.CertPool
-	// Login, if set, gives user and password of each connection, in place of MySQL's.
-	Login func(ctx context.Context, addr string) (user, password string, err error)
+	// Login, if set, makes each connection, by connect, with a user and a password that it
+	// chooses, in place of MySQL's. It may try several; ctx ends with Timeout.
+	Login func(ctx context.Context, addr string, connect func(*Login) (*Backend, error)) (*Backend, error)
 	// Dial opens network connections; nil uses the wrapped driver's ways: its own
 	// DialFunc, a network of mysql.RegisterDialContext, or net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -88,48 +89,56 @@ func NewDialer(cfg Config) *Dialer {
 
 // Connect makes a backend to the instance at addr: dial, TLS, authentication and
 // what the configuration asks for (character set, parameters). Its errors are the
-// wrapped driver's or the dialer's.
-func (d *Dialer) Connect(ctx context.Context, addr string) (_ *Backend, err error) {
+// wrapped driver's, the dialer's or Config.Login's.
+func (d *Dialer) Connect(ctx context.Context, addr string) (*Backend, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	defer cancel()
+	if d.cfg.Login == nil {
+		return d.connect(ctx, addr, nil)
+	}
+	return d.cfg.Login(ctx, addr, func(l *Login) (*Backend, error) { return d.connect(ctx, addr, l) })
+}
+
+// connect makes a backend with that login, or with the configuration's own if it is nil.
+func (d *Dialer) connect(ctx context.Context, addr string, login *Login) (_ *Backend, err error) {
 	defer func() {
 		// The wrapped driver trusts a greeting to be complete.
 		if r := recover(); r != nil {
 			err = fmt.Errorf("failoverproxy: the greeting of %s cannot be read: %v", addr, r)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
-	defer cancel()
 	var route Route
 	if d.cfg.Route != nil && d.tracked {
 		route = d.cfg.Route(ctx, addr)
 	}
-	b, err := d.connect(ctx, addr, "", route)
+	b, err := d.attempt(ctx, addr, "", route, login)
 	for _, name := range route.Names {
 		// The certificate may be the one of before, or already that of afterwards.
 		if _, other := errors.AsType[x509.HostnameError](err); !other || d.named(addr) {
 			break
 		}
-		b, err = d.connect(ctx, addr, name, route)
+		b, err = d.attempt(ctx, addr, name, route, login)
 	}
 	return b, err
 }
 
-// connect is Connect for a server whose certificate is to have that name; "" is the address's host.
-func (d *Dialer) connect(ctx context.Context, addr, name string, route Route) (*Backend, error) {
+// attempt is connect for a server whose certificate is to have that name; "" is the address's host.
+func (d *Dialer) attempt(ctx context.Context, addr, name string, route Route, login *Login) (*Backend, error) {
 	cfg := d.cfg.MySQL.Clone()
 	cfg.Addr = addr
-	if d.cfg.Login != nil {
-		if cfg.User, cfg.Passwd, err = d.cfg.Login(ctx, addr); err != nil {
+	d.protect(cfg, addr)
+	if login != nil {
+		if err := login.loginTo(cfg); err != nil {
 			return nil, err
 		}
 	}
-	d.protect(cfg, addr)
 	if cfg.TLS != nil && name != "" {
 		cfg.TLS.ServerName = name
 	}
 	if d.cfg.Logger != nil {
 		cfg.Logger = d.cfg.Logger
 	}
-	b := &Backend{addr: addr, statements: statements{capacity: d.cfg.Statements}, guard: guard{stop: d.cfg.Stop}}
+	b := &Backend{addr: addr, login: login, statements: statements{capacity: d.cfg.Statements}, guard: guard{stop: d.cfg.Stop}}
 	if d.tracked {
 		cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			raw, err := d.dial(ctx, network, addr, route)

@@ -27,7 +27,7 @@ type authentication struct {
 
 // run returns whether the client may come in; an error if it is gone.
 func (a *authentication) run(ctx context.Context) (bool, error) {
-	users := a.server.cfg.Users
+	users := *a.server.users.Load()
 	password, exists := users[a.hello.User]
 	if users != nil && !exists {
 		return false, nil
@@ -41,6 +41,8 @@ func (a *authentication) run(ctx context.Context) (bool, error) {
 		return a.cachingSHA2(ctx, proof, password, users == nil)
 	case users == nil:
 		return true, nil
+	case a.plugin == wire.ClearPassword:
+		return bytes.Equal(proof, append([]byte(password), 0)), nil
 	default:
 		return bytes.Equal(proof, nativeProof(a.scramble, password)), nil
 	}

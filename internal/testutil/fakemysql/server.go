@@ -20,6 +20,7 @@ type Server struct {
 	cfg     Config
 	hooks   atomic.Pointer[Hooks] // nil = none
 	refusal atomic.Pointer[Error] // nil = none
+	users   atomic.Pointer[map[string]string]
 
 	// wg counts goroutines and connections; it grows only under mu and not
 	// after closed.
@@ -52,6 +53,7 @@ func New(cfg Config) *Server {
 		known:     map[string]bool{},
 	}
 	s.SetHooks(cfg.Hooks)
+	s.SetUsers(cfg.Users)
 	return s
 }
 
@@ -64,6 +66,9 @@ func (s *Server) SetHooks(h Hooks) {
 	}
 	s.hooks.Store(&h)
 }
+
+// SetUsers replaces Config.Users, for logins from now on.
+func (s *Server) SetUsers(users map[string]string) { s.users.Store(&users) }
 
 // Refuse answers new clients with err in place of the greeting, without SQLSTATE
 // as servers do there (1040: too many connections). nil lets them in again.

@@ -88,4 +88,5 @@ const (
 const (
 	NativePassword      = "mysql_native_password"
 	CachingSHA2Password = "caching_sha2_password"
+	ClearPassword       = "mysql_clear_password"
 )
