@@ -2,6 +2,7 @@
 # make check   format, vet, staticcheck, golangci-lint, layering
 # make chaos   every fault that there is, under load: 10,000 plans in virtual time, 200 on
 #              each real server (CHAOS=, CHAOS_REAL=), and what switching rules off does
+# make rotation  passwords that change every 2 s for a minute, on each real server, in all styles
 # make group   failovers of a MySQL group replication of three real members, minutes
 # make bench   benchmarks, ten times each, summarized by benchstat
 # make fuzz    every fuzz target for a minute each (FUZZTIME=10m for longer)
@@ -25,7 +26,7 @@ COUNT    ?= 10
 # The packages of the root's module that have benchmarks.
 PKG      ?= $(filter-out $(foreach m,$(NESTED),./$(m) ./$(m)/%),$(shell grep -rlE --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u))
 
-.PHONY: test check bench chaos group fuzz format vet staticcheck lint layering unit property fuzz-short tidy
+.PHONY: test check bench chaos rotation group fuzz format vet staticcheck lint layering unit property fuzz-short tidy
 
 test: format vet staticcheck layering fuzz-short unit property
 
@@ -68,6 +69,9 @@ chaos:
 	FP_CHAOS_SEEDS=$(CHAOS) $(GO) test -count 1 -timeout 2h -run '^TestChaos$$' ./driver
 	FP_CHAOS_REAL=$(CHAOS_REAL) CI=true $(GO) test -count 1 -timeout 2h -run '^TestRealChaos$$' ./driver
 	FP_MUTATIONS=all $(GO) test -count 1 -timeout 30m -v -run '^TestMutations$$' ./driver
+
+rotation:
+	FP_ROTATION=1m CI=true $(GO) test -count 1 -timeout 30m -v -run '^TestRotation$$' ./driver
 
 group:
 	FP_GROUP=1 CI=true $(GO) test -count 1 -timeout 30m -v -run '^TestGroup' ./driver

@@ -3,6 +3,8 @@ package driver
 import (
 	"database/sql/driver"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -21,8 +23,10 @@ func (e *credentialsError) Error() string {
 	return "failoverproxy: no credentials for " + e.addr + ": " + e.problem
 }
 
-// GoString keeps %#v from what the provider's error is made of.
-func (e *credentialsError) GoString() string { return e.Error() }
+// Format prints Error with every verb: others would print what the provider's error is made of.
+func (e *credentialsError) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, e.Error()) // fmt.State keeps its own errors
+}
 
 func (e *credentialsError) Unwrap() []error {
 	all := []error{failover.ErrCredentials, backend.ErrNotAsked}
