@@ -447,6 +447,8 @@ func TestCredentialsBadProvider(t *testing.T) {
 					start := time.Now()
 					_, err := s.hold(1) // what was idle is closed
 					check(s, err, time.Since(start))
+					s.sim.Writer().CloseConnections() // the monitor's is the only one, and it cannot make another
+					time.Sleep(20 * time.Second)
 					s.healthy()
 					s.vault.set(func() { s.vault.answer = nil })
 					time.Sleep(time.Minute)

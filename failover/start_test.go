@@ -91,3 +91,17 @@ func TestLocal(t *testing.T) {
 		}
 	}
 }
+
+// TestNoCredentials: what a provider's error says is about nobody but the provider, whatever it
+// is made of.
+func TestNoCredentials(t *testing.T) {
+	for _, cause := range []error{errors.New("throttled"), context.DeadlineExceeded, mysql.ErrInvalidConn, &mysql.MySQLError{Number: 1040}, io.EOF} {
+		err := fmt.Errorf("%w: %w", ErrCredentials, cause)
+		if v := Classify(t.Context(), err, PhaseConnect); v.Class != ClassStatement || v.Outcome != NotExecuted {
+			t.Errorf("%v: %s", err, spelled(v))
+		}
+		if Explain(err) != topology.ProblemNoCredentials || Transient(err) {
+			t.Errorf("%v: %v, %t", err, Explain(err), Transient(err))
+		}
+	}
+}
