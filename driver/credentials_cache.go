@@ -252,6 +252,18 @@ func (c *credentials) ask(ctx context.Context, addr string, ask func(context.Con
 	return newGrant(backend.NewLogin(user, password, c.inClear), now, expiry), nil
 }
 
+// pending is what to say to somebody who cannot wait for a call that is under way; nil if none is.
+func (c *credentials) pending() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.accounts {
+		if a.call != nil {
+			return &credentialsError{addr: a.addr, problem: "the provider has not answered yet"}
+		}
+	}
+	return nil
+}
+
 // late says for how long the provider has not answered, and what limits it.
 func (c *credentials) late(waited time.Duration) string {
 	if waited >= c.limit {

@@ -113,11 +113,9 @@ func TestCredentialsInClear(t *testing.T) {
 			err := db.PingContext(t.Context())
 			got, _ := failover.Number(err)
 			want, _ := failover.Number(test.want)
-			if want != got || want == 0 && !isOrNil(err, test.want) {
+			if want != got || want == 0 && !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})
 	}
 }
-
-func isOrNil(err, want error) bool { return err == want || want != nil && errors.Is(err, want) }

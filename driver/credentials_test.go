@@ -436,6 +436,16 @@ func TestCredentialsBadProvider(t *testing.T) {
 					if s.c.Snapshot() != nil {
 						s.Error("found the cluster")
 					}
+					if ctx, cancel := context.WithTimeout(s.Context(), 3*time.Second); test.takes > 0 {
+						defer cancel()
+						time.Sleep(2 * time.Second)
+						_, err := s.db.ExecContext(ctx, insert)
+						if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "the provider has not answered yet") {
+							s.Error(err)
+						}
+					} else {
+						cancel()
+					}
 					time.Sleep(time.Minute) // for a call to end
 				})
 			})

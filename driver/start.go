@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ func (c *Connector) start(ctx context.Context) error {
 		}
 		switch {
 		case ctx.Err() != nil:
+			if cl.credentials != nil {
+				last = cmp.Or(cl.credentials.pending(), last)
+			}
 			return interrupted(ctx, last)
 		case err != nil && (bounded.Err() != nil || errors.Is(err, failover.ErrGateTimeout)):
 			e := failover.New(failover.ErrGateTimeout, failover.NotExecuted, last)
