@@ -133,13 +133,13 @@ func (r *rotation) run(name string, long, every time.Duration) {
 	db := sql.OpenDB(c)
 	defer db.Close()
 	table := "t_" + r.name
-	r.do(nil, func() error { return ignore(db.ExecContext(r.Context(), "CREATE TABLE "+table+" (n INT)")) })
+	r.do(func() error { return ignore(db.ExecContext(r.Context(), "CREATE TABLE "+table+" (n INT)")) })
 	old, err := db.BeginTx(r.Context(), nil)
 	if err != nil {
 		r.Error(err)
 		return
 	}
-	r.do(nil, func() error { return ignore(old.ExecContext(r.Context(), "INSERT INTO "+table+" VALUES (0)")) })
+	r.do(func() error { return ignore(old.ExecContext(r.Context(), "INSERT INTO "+table+" VALUES (0)")) })
 
 	ctx, stop := context.WithTimeout(r.Context(), long)
 	defer stop()
@@ -147,7 +147,7 @@ func (r *rotation) run(name string, long, every time.Duration) {
 	for i := range 6 {
 		load.Go(func() {
 			for ctx.Err() == nil {
-				r.do(ctx, r.work(db, table, i))
+				r.do(r.work(db, table, i))
 			}
 		})
 	}
@@ -164,8 +164,8 @@ func (r *rotation) run(name string, long, every time.Duration) {
 		}
 	}
 	load.Wait()
-	r.do(nil, func() error { return ignore(old.ExecContext(r.Context(), "INSERT INTO "+table+" VALUES (1)")) }) // as old as all that
-	r.do(nil, old.Commit)
+	r.do(func() error { return ignore(old.ExecContext(r.Context(), "INSERT INTO "+table+" VALUES (1)")) }) // as old as all that
+	r.do(old.Commit)
 	got := c.Stats()
 	r.Logf("%s: %d rotations, %d statements, %d errors, %d connections, %+v, %+v", name, r.rotations.Load(), r.statements.Load(),
 		r.errors.Load(), got.Pool.Instances[0].Dials, got.Credentials, got.Cancels)
@@ -205,10 +205,10 @@ func (r *rotation) work(db *sql.DB, table string, i int) func() error {
 }
 
 // do runs and counts a statement.
-func (r *rotation) do(ctx context.Context, f func() error) {
+func (r *rotation) do(f func() error) {
 	err := f()
 	r.statements.Add(1)
-	if err != nil && (ctx == nil || r.Context().Err() == nil) {
+	if err != nil && r.Context().Err() == nil {
 		r.errors.Add(1)
 		r.Errorf("%s: %v", r.name, err)
 	}
