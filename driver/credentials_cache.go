@@ -34,6 +34,7 @@ type credentials struct {
 	mu       sync.Mutex
 	accounts map[string]*account // by address
 	proven   bool                // a server has let us in
+	lately   *grant              // that a server took last, whichever
 	closed   bool
 }
 

@@ -93,7 +93,7 @@ func (c *credentials) took(a *account, g *grant, err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a.proven, c.proven = g, true
+	a.proven, c.lately, c.proven = g, g, true
 	a.refused, a.next, a.pause = time.Time{}, time.Time{}, 0
 }
 
@@ -115,12 +115,15 @@ func (c *credentials) refusedSince(a *account, refusal error) (limit time.Time, 
 	return limit, waits
 }
 
-// former is what the server took before it refused g; nil if there is nothing else.
+// former is what the server took before it refused g, or what another of the cluster took, which
+// for a password is as good: an endpoint's name leads to an instance. nil if there is nothing else.
 func (c *credentials) former(a *account, g *grant) *grant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old := a.proven; old != nil && !old.Same(g.Login) && old.valid() {
-		return old
+	for _, old := range []*grant{a.proven, c.lately} {
+		if old != nil && !old.Same(g.Login) && old.valid() {
+			return old
+		}
 	}
 	return nil
 }
@@ -131,6 +134,9 @@ func (c *credentials) forget(a *account, old *grant) {
 	defer c.mu.Unlock()
 	if a.proven == old {
 		a.proven = nil
+	}
+	if c.lately == old {
+		c.lately = nil
 	}
 }
 

@@ -274,7 +274,12 @@ func TestCredentialsExpire(t *testing.T) {
 			s.healthy()
 		},
 	} {
-		t.Run(name, func(t *testing.T) { locked(t, still, &vault{validity: validity}, test) })
+		t.Run(name, func(t *testing.T) {
+			locked(t, still, &vault{validity: validity}, func(s *safe) {
+				use(s) // over the connection that found the cluster, made for its endpoint
+				test(s)
+			})
+		})
 	}
 }
 
@@ -337,7 +342,9 @@ func TestCredentialsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			locked(t, "", &vault{}, func(s *safe) {
-				s.must(s.exec(s.db, insert))
+				used, err := s.hold(2) // the first is the connection that found the cluster, made for its endpoint
+				s.must(err)
+				used()
 				old, err := s.db.BeginTx(s.Context(), nil)
 				s.must(err)
 				_, err = old.ExecContext(s.Context(), update)
