@@ -46,8 +46,19 @@ func EndpointOf(addr string) Endpoint {
 	if host, _, err := net.SplitHostPort(addr); err == nil {
 		addr = host
 	}
-	kind, _ := dissect(addr)
+	kind, _, _ := dissect(addr)
 	return kind
+}
+
+// RegionOf returns the AWS region that is part of the name of an address, with or without
+// a port: "eu-west-1". "" if it is no name of RDS, or that of a global database, which
+// has none. It asks nobody.
+func RegionOf(addr string) string {
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		addr = host
+	}
+	_, region, _ := dissect(addr)
+	return region
 }
 
 // endpointKinds are the prefixes of the label that identifies an account in a region.
@@ -75,15 +86,15 @@ var partitions = []string{
 //
 // With FIPS it has rds-fips in place of rds. domain is what follows the name of an
 // instance, "" if instances do not belong to the name.
-func dissect(host string) (kind Endpoint, domain string) {
+func dissect(host string) (kind Endpoint, region, domain string) {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	i := slices.IndexFunc(partitions, func(p string) bool { return strings.HasSuffix(host, p) })
 	if i < 0 {
-		return EndpointOther, ""
+		return EndpointOther, "", ""
 	}
 	labels := strings.Split(strings.TrimSuffix(host, partitions[i]), ".")
 	if len(labels) != 4 || !isRDS(labels[2]) && !isRDS(labels[3]) || slices.ContainsFunc(labels, func(l string) bool { return !validID(l) }) {
-		return EndpointOther, ""
+		return EndpointOther, "", ""
 	}
 	kind = EndpointInstance
 	for _, k := range endpointKinds {
@@ -92,10 +103,16 @@ func dissect(host string) (kind Endpoint, domain string) {
 			break
 		}
 	}
-	if kind == EndpointProxy || kind == EndpointGlobal {
-		return kind, ""
+	if kind == EndpointGlobal {
+		return kind, "", ""
 	}
-	return kind, strings.Join(labels[1:], ".") + partitions[i]
+	if region = labels[2]; isRDS(region) {
+		region = labels[3]
+	}
+	if kind == EndpointProxy {
+		return kind, region, ""
+	}
+	return kind, region, strings.Join(labels[1:], ".") + partitions[i]
 }
 
 func isRDS(label string) bool { return label == "rds" || label == "rds-fips" }
@@ -103,7 +120,7 @@ func isRDS(label string) bool { return label == "rds" || label == "rds-fips" }
 // instanceHost derives the pattern of instances' host names from an endpoint of AWS. "" if
 // host is none, or instances do not belong to it.
 func instanceHost(host string) string {
-	_, domain := dissect(host)
+	_, _, domain := dissect(host)
 	if domain == "" {
 		return ""
 	}

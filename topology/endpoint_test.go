@@ -14,7 +14,10 @@ func TestEndpoints(t *testing.T) {
 		iso   = "abc123.rds.us-iso-east-1.c2s.ic.gov"
 		isob  = "abc123.rds.us-isob-east-1.sc2s.sgov.gov"
 	)
-	for _, domain := range []string{us, gov, gov2, cn, cnOld, fips, eu, iso, isob} {
+	for domain, region := range map[string]string{
+		us: "us-east-1", gov: "us-gov-west-1", gov2: "us-gov-east-1", cn: "cn-north-1", cnOld: "cn-northwest-1",
+		fips: "us-east-1", eu: "eusc-de-east-1", iso: "us-iso-east-1", isob: "us-isob-east-1",
+	} {
 		for prefix, kind := range map[string]Endpoint{
 			"prod.cluster-": EndpointCluster, "prod.cluster-ro-": EndpointReaders, "mine.cluster-custom-": EndpointCustom,
 			"instance-1.": EndpointInstance, "p.proxy-": EndpointProxy, "Prod.Cluster-": EndpointCluster, "cluster-1.": EndpointInstance,
@@ -32,10 +35,14 @@ func TestEndpoints(t *testing.T) {
 				if got := instanceHost(host); got != pattern {
 					t.Errorf("instanceHost(%q) = %q, want %q", host, got, pattern)
 				}
+				if got := RegionOf(addr); got != region {
+					t.Errorf("RegionOf(%q) = %q, want %q", addr, got, region)
+				}
 			}
 		}
 	}
-	if got := EndpointOf("g.global-abc.global.rds.amazonaws.com"); got != EndpointGlobal || instanceHost("g.global-abc.global.rds.amazonaws.com") != "" {
+	if got := EndpointOf("g.global-abc.global.rds.amazonaws.com"); got != EndpointGlobal || instanceHost("g.global-abc.global.rds.amazonaws.com") != "" ||
+		RegionOf("g.global-abc.global.rds.amazonaws.com:3306") != "" {
 		t.Errorf("global database: %s", got)
 	}
 	for _, host := range []string{
@@ -43,7 +50,7 @@ func TestEndpoints(t *testing.T) {
 		"prod.cluster-.us-east-1.rds.amazonaws.com", "ec2-1-2-3-4.compute-1.amazonaws.com", "x.endpoint.proxy-" + us, "a.b." + us, "/tmp/mysql.sock",
 		"[2001:db8::1]:3306", "a b." + us, "?." + us, ".amazonaws.com", "x.y.z.redshift.amazonaws.com",
 	} {
-		if kind, pattern := EndpointOf(host), instanceHost(host); kind != EndpointOther || pattern != "" {
+		if kind, pattern := EndpointOf(host), instanceHost(host); kind != EndpointOther || pattern != "" || RegionOf(host) != "" {
 			t.Errorf("%q: %s, %q", host, kind, pattern)
 		}
 	}
