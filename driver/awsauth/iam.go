@@ -64,8 +64,8 @@ type iam struct {
 // it may have to be fetched, which the SDK keeps. What is wrong with c is an error of
 // the first connect.
 //
-// The connection must be encrypted, and the server's certificate verified: NewConnector
-// refuses a configuration without.
+// NewConnector refuses a configuration that could connect without TLS. Have the certificate
+// verified, too (fpTLSCA, tls=true): whoever gets a token can log in with it for 15 minutes.
 func IAM(c IAMConfig) *IAMProvider {
 	known := make(map[string]string, len(c.Endpoints))
 	for name, endpoint := range c.Endpoints {
