@@ -55,6 +55,7 @@ type services struct {
 
 func newServices(t testing.TB) *services {
 	s, m := new(services), newManager("app", "canary-1")
+	m.wait = 0
 	keys := map[string]any{
 		"AccessKeyId": accessKey, "SecretAccessKey": secretKey, "Token": sessionKey, "Code": "Success",
 		"Expiration": time.Now().Add(6 * time.Hour).UTC().Format(time.RFC3339),
@@ -126,12 +127,16 @@ func BenchmarkCold(b *testing.B) {
 				s := newServices(b)
 				p.enter(b, s.URL)
 				b.ReportAllocs()
+				least := time.Hour // on a machine with other work the mean says little
 				for b.Loop() {
+					began := time.Now()
 					if _, _, _, err := c.make().Credentials(b.Context(), at(instanceA)); err != nil {
 						b.Fatal(err)
 					}
+					least = min(least, time.Since(began))
 				}
 				b.ReportMetric(float64(s.requests.Load())/float64(b.N), "requests/op")
+				b.ReportMetric(least.Seconds()*1e3, "ms-at-least")
 			})
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,11 @@ import (
 // environment makes the SDK find AWS credentials in the environment, and nothing else.
 func environment(t testing.TB, endpoint string) {
 	t.Helper()
+	for _, variable := range os.Environ() { // this machine's own
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AWS_") {
+			t.Setenv(name, "")
+		}
+	}
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey, "AWS_SESSION_TOKEN": sessionKey, "AWS_REGION": region,
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": endpoint, "AWS_EC2_METADATA_DISABLED": "true",

@@ -25,6 +25,7 @@ const (
 type manager struct {
 	keys map[string]key // fixed
 	off  time.Duration  // of its clock; fixed
+	wait time.Duration  // before each answer; fixed
 
 	mu       sync.Mutex
 	versions map[string]any    // SecretString, or SecretBinary as bytes
@@ -43,6 +44,7 @@ type fault struct {
 
 func newManager(user, password string) *manager {
 	m := &manager{
+		wait:     time.Millisecond, // tells what was asked before from what is asked after
 		keys:     map[string]key{accessKey: {secret: secretKey, session: sessionKey}},
 		versions: make(map[string]any), stages: make(map[string]string),
 	}
@@ -101,7 +103,7 @@ func (m *manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	time.Sleep(time.Millisecond) // so that what was asked before is told from what is asked after
+	time.Sleep(m.wait)
 	clock := time.Now().Add(m.off).UTC()
 	w.Header().Set("Date", clock.Format(http.TimeFormat))
 	w.Header().Set("X-Amzn-Requestid", "request-1")
