@@ -3,6 +3,7 @@ package awsauth
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -117,4 +118,38 @@ func TestPrinting(t *testing.T) {
 	if got := fmt.Sprint(secret, " ", iam); got != `awsauth.Secret("prod/shop") awsauth.IAM("app")` {
 		t.Error(got)
 	}
+}
+
+// TestAssumeRole: the call that fails is one for AWS credentials.
+func TestAssumeRole(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/xml")
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, `<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>Not authorized to perform sts:AssumeRoleWithWebIdentity</Message></Error><RequestId>7</RequestId></ErrorResponse>`)
+	}))
+	defer server.Close()
+	for _, p := range places {
+		if strings.HasPrefix(p.name, "web") {
+			p.enter(t, server.URL)
+		}
+	}
+	const want = `: STS AssumeRoleWithWebIdentity: AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity (HTTP 403, request "7")`
+	_, _, _, err := Secret(SecretConfig{ID: secretID}).Credentials(t.Context(), at("a:1"))
+	wants(t, err, `no credentials from secret "prod/shop"`+want)
+	if strings.Contains(err.Error(), "secretsmanager:GetSecretValue") {
+		t.Errorf("advice about another call: %v", err)
+	}
+	_, _, _, err = IAM(IAMConfig{User: "app"}).Credentials(t.Context(), at(instanceA))
+	wants(t, err, `no IAM token for user "app" at `+instanceA+": AWS credentials"+want)
+}
+
+// TestUnreadable: an answer that is none must not end up in an error.
+func TestUnreadable(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"SecretString": "canary`)
+	}))
+	defer server.Close()
+	environment(t, server.URL)
+	_, _, _, err := Secret(SecretConfig{ID: secretID}).Credentials(t.Context(), at("a:1"))
+	wants(t, err, "Secrets Manager GetSecretValue: the answer cannot be read")
 }

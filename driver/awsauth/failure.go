@@ -47,26 +47,33 @@ var expired = map[string]bool{
 
 // fail makes the error for what could not be done. advice, if not nil, says what to do
 // about an error of AWS.
-func fail(what string, err error, advice func(code string) string) error {
+func fail(what string, err error, advice func(call, code string) string) error {
 	if inner, ok := errors.AsType[*callError](err); ok {
 		return &callError{text: what + ": " + inner.text, cause: inner.cause}
 	}
-	text, cause := describe(err)
-	text = what + ": " + text
+	call := failed(err)
+	text, cause := describe(call, err)
 	if api, ok := errors.AsType[smithy.APIError](err); ok && advice != nil {
-		if a := advice(api.ErrorCode()); a != "" {
+		if a := advice(call, api.ErrorCode()); a != "" {
 			text += "; " + a
 		}
 	}
-	return &callError{text: text, cause: cause}
+	return &callError{text: what + ": " + text, cause: cause}
 }
 
-// describe puts an error of the SDK into words, and returns what of it can be shown.
-func describe(err error) (text string, cause error) {
-	call := ""
-	// The innermost one is the call that failed: that for credentials within another.
+// failed names the call of AWS that failed: the innermost one, as those for credentials are
+// made within another. "" if there is none.
+func failed(err error) (call string) {
 	for next, ok := errors.AsType[*smithy.OperationError](err); ok; next, ok = errors.AsType[*smithy.OperationError](next.Err) {
-		call = next.Service() + " " + next.Operation() + ": "
+		call = next.Service() + " " + next.Operation()
+	}
+	return call
+}
+
+// describe puts an error of a call into words, and returns what of it can be shown.
+func describe(call string, err error) (text string, cause error) {
+	if call != "" {
+		call += ": "
 	}
 	for _, end := range []error{context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, end) {
@@ -86,7 +93,7 @@ func describe(err error) (text string, cause error) {
 	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
 		return call + "the answer cannot be read", nil // it holds the answer
 	}
-	return err.Error(), err
+	return err.Error(), err // which names the call itself
 }
 
 // temporary tells whether a failure may be over soon: that of a network, of a service,

@@ -182,7 +182,7 @@ func (s *secret) choose(ctx context.Context, addr string, force bool) (*value, t
 	for _, stage := range []string{stagePending, stagePrevious} {
 		// That this cannot be read is no news: the current one could.
 		other, err := s.read(ctx, stage, force)
-		if err != nil || other.value == nil || s.isDenied(addr, other.value) || other.value.same(h.value) {
+		if err != nil || other.value == nil || s.isDenied(addr, other.value) {
 			continue
 		}
 		until := now().Add(interim)
@@ -219,11 +219,6 @@ func (s *secret) isDenied(addr string, v *value) bool {
 	return s.denied[refusal{addr, v.version}].After(now())
 }
 
-// same reports whether another version holds the same.
-func (v *value) same(w *value) bool {
-	return v == w || v.user == w.user && v.password == w.password
-}
-
 // region is where to ask.
 func (s *secret) region(cfg *aws.Config) (string, error) {
 	region := s.cfg.Region
@@ -250,8 +245,10 @@ func (s *secret) region(cfg *aws.Config) (string, error) {
 }
 
 // advice says what to do about an error of AWS.
-func (s *secret) advice(code string) string {
+func (s *secret) advice(call, code string) string {
 	switch {
+	case call != "Secrets Manager GetSecretValue":
+		return "" // it was for AWS credentials
 	case strings.HasPrefix(code, "AccessDenied"):
 		return "the role needs secretsmanager:GetSecretValue on it, and kms:Decrypt on its key if that is one of your own"
 	case code == "ResourceNotFoundException":

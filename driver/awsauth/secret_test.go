@@ -91,6 +91,19 @@ func TestSecretCache(t *testing.T) {
 		if asked, _ := r.m.requests(); asked != "AWSCURRENT" {
 			r.Error(asked)
 		}
+		r.m.put("v2", "app", "canary-2")
+		r.m.label(stageCurrent, "v2")
+		for i := range 50 { // and so it does when all were refused
+			all.Go(func() {
+				if _, password, _, err := r.p.Refresh(r.Context(), at(fmt.Sprint("i:", i))); err != nil || password != "canary-2" {
+					r.Errorf("%q %v", password, err)
+				}
+			})
+		}
+		all.Wait()
+		if asked, _ := r.m.requests(); asked != "AWSCURRENT" {
+			r.Error(asked)
+		}
 	})
 }
 
@@ -217,6 +230,9 @@ func TestSecretTrouble(t *testing.T) {
 		defer end()
 		_, _, _, err = r.p.Credentials(short, at("b:1"))
 		wants(r.T, err, "no answer: context deadline exceeded")
+		if d := time.Since(began); d != 4*time.Second {
+			r.Errorf("until %s", d)
+		}
 		cancel()
 		<-done
 	})
