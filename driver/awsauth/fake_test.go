@@ -2,6 +2,7 @@ package awsauth
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -129,13 +130,13 @@ func (m *manager) judge(r *http.Request, body []byte, clock time.Time) (f *fault
 			m.refused = append(m.refused, f.code)
 		}
 	}()
-	switch err := judgeRequest(r, body, region, "secretsmanager", m.keys, clock); err {
-	case nil:
-	case errSkewed:
+	switch err := judgeRequest(r, body, region, "secretsmanager", m.keys, clock); {
+	case err == nil:
+	case errors.Is(err, errSkewed):
 		return &fault{status: 400, code: "InvalidSignatureException", text: "Signature expired: " + r.Header.Get("X-Amz-Date")}, nil
-	case errKey:
+	case errors.Is(err, errKey):
 		return &fault{status: 400, code: "UnrecognizedClientException", text: "The security token included in the request is invalid."}, nil
-	case errExpired:
+	case errors.Is(err, errExpired):
 		return &fault{status: 400, code: "ExpiredTokenException", text: "The security token included in the request is expired"}, nil
 	default: // AWS quotes the request
 		return &fault{status: 400, code: "InvalidSignatureException", text: "The Canonical String should have been x-amz-security-token:" + r.Header.Get("X-Amz-Security-Token")}, nil
@@ -145,13 +146,16 @@ func (m *manager) judge(r *http.Request, body []byte, clock time.Time) (f *fault
 		m.faults = m.faults[1:]
 		return &next, nil
 	}
-	var input struct{ SecretId, VersionStage string }
+	var input struct {
+		ID           string `json:"SecretId"`
+		VersionStage string
+	}
 	if err := json.Unmarshal(body, &input); err != nil || r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" {
 		return &fault{status: 400, code: "InvalidParameterException"}, nil
 	}
 	m.asked = append(m.asked, input.VersionStage)
 	version, ok := m.stages[input.VersionStage]
-	if !ok || input.SecretId != secretID {
+	if !ok || input.ID != secretID {
 		return &fault{status: 400, code: "ResourceNotFoundException", text: "Secrets Manager can't find the specified secret value for staging label: " + input.VersionStage}, nil
 	}
 	answer = map[string]any{"Name": secretID, "VersionId": version, "VersionStages": []string{input.VersionStage}}
