@@ -89,7 +89,7 @@ func TestAutoFits(t *testing.T) {
 		cluster := multiAZAnswers(map[string]string{"1": "writer-1" + rds, "2": "reader-2" + rds}, "1")
 		conn := answering{
 			autoQuery:    rows(variables),
-			dnsQuery:     rows(newRows([]driver.Value{"ip-10-0-0-1", "0", "0", "3306"})),
+			dnsQuery:     rows(newRows([]driver.Value{"hostname", "ip-10-0-0-1"}, []driver.Value{"port", "3306"}, []driver.Value{"read_only", "OFF"})),
 			multiAZQuery: rows(cluster[multiAZQuery]), replicaStatus: rows(cluster[replicaStatus]),
 			groupQuery:       rows(groupRows("a", "0", begunAt, "a ONLINE PRIMARY 0", "b ONLINE SECONDARY 0")),
 			replicationQuery: rows(newRows([]driver.Value{"9.7.0", "0", "0", "1", "host", "3306", "uuid-1", ""})),

@@ -3,6 +3,7 @@ package topology
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -166,18 +167,24 @@ func TestDNSDemoted(t *testing.T) {
 }
 
 // TestDNSWithoutAddresses: behind a dialer that does not tell where it leads, servers are
-// known by their own names.
+// known by their own names, on Aurora by those of instances.
 func TestDNSWithoutAddresses(t *testing.T) {
-	c, cfg := named()
-	c.server("1").nowhere, c.server("2").nowhere = true, true
-	bubble(t, c, cfg, func(t *testing.T, w *watched) {
-		w.discover(t)
-		w.expect(t, "epoch 1: ip-1:3306 writer up")
-		c.do("2", func(s *server) { s.readOnly = false })
-		c.lead("2")
-		pass(6 * time.Second)
-		w.expect(t, "epoch 2: ip-2:3306 writer up")
-	})
+	for name, id := range map[string]string{"": "ip-%s:3306", " on Aurora": "instance-%s"} {
+		t.Run("servers"+name, func(t *testing.T) {
+			c, cfg := named()
+			for _, s := range []string{"1", "2"} {
+				c.server(s).nowhere, c.server(s).named = true, name != ""
+			}
+			bubble(t, c, cfg, func(t *testing.T, w *watched) {
+				w.discover(t)
+				w.expect(t, "epoch 1: "+fmt.Sprintf(id, "1")+" writer up")
+				c.do("2", func(s *server) { s.readOnly = false })
+				c.lead("2")
+				pass(6 * time.Second)
+				w.expect(t, "epoch 2: "+fmt.Sprintf(id, "2")+" writer up")
+			})
+		})
+	}
 }
 
 func TestDNSRefuses(t *testing.T) {

@@ -10,8 +10,8 @@ type fakeRows struct {
 	rows  [][]driver.Value
 }
 
-func newRows(row []driver.Value) *fakeRows {
-	return &fakeRows{width: len(row), rows: [][]driver.Value{row}}
+func newRows(rows ...[]driver.Value) *fakeRows {
+	return &fakeRows{width: len(rows[0]), rows: rows}
 }
 
 func (r *fakeRows) Columns() []string { return make([]string, r.width) }

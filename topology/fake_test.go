@@ -63,6 +63,7 @@ type server struct {
 	delay    time.Duration
 	gone     bool    // has no row
 	nowhere  bool    // connections to it do not say where they lead
+	named    bool    // it has an id of Aurora's
 	address  address // where they lead, if it has more than one
 	replica  replica
 	group    []string // its rows of a group's tables
@@ -303,7 +304,12 @@ func (c *cluster) answer(s *server, query string) (driver.Rows, error) {
 		}
 		return groupRows(s.id, map[bool]string{true: "1", false: "0"}[s.readOnly], begunAt, s.group...), nil
 	case dnsQuery:
-		return newRows([]driver.Value{[]byte("ip-" + s.id), s.readOnly, []byte("0"), int64(3306)}), nil
+		onOff := map[bool]string{true: "ON", false: "OFF"}
+		rows := newRows([]driver.Value{"hostname", "ip-" + s.id}, []driver.Value{"port", "3306"}, []driver.Value{"read_only", onOff[s.readOnly]})
+		if s.named {
+			rows.rows = append(rows.rows, []driver.Value{"aurora_server_id", "instance-" + s.id})
+		}
+		return rows, nil
 	case autoQuery:
 		rows := &fakeRows{width: 2}
 		add := func(name, value string) { rows.rows = append(rows.rows, []driver.Value{[]byte(name), []byte(value)}) }

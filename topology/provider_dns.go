@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 )
@@ -42,8 +43,9 @@ type dns struct {
 
 const (
 	dnsName = "dns"
-	// The host's name stands for the address where a dialer does not tell that.
-	dnsQuery = "SELECT @@global.hostname, @@global.read_only, @@global.innodb_read_only, @@global.port"
+	// What the server calls itself stands for the address where a dialer does not tell that. SHOW
+	// says nothing of variables that a server does not have.
+	dnsQuery = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('aurora_server_id', 'hostname', 'port', 'read_only', 'innodb_read_only')"
 	// dnsPause is the least time between two look-ups while an instance is suspected:
 	// names take seconds to change, and resolvers limit who asks too often.
 	dnsPause = 500 * time.Millisecond
@@ -104,18 +106,28 @@ func (d *dns) Identify(ctx context.Context, conn Conn, _ string) (string, Role, 
 	return id, role, err
 }
 
-// look asks the server for its own name and its role. Its id is the address that led to it first.
+// look asks the server for its own name and its role. Its id is the address that led to it first, or that
+// name where a dialer does not tell addresses.
 func (d *dns) look(ctx context.Context, conn Conn) (id, host string, role Role, err error) {
-	row, err := askOne(ctx, conn, dnsQuery, 4)
+	rows, err := ask(ctx, conn, dnsQuery, 2)
 	if err != nil {
 		return "", "", Unknown, err
 	}
-	host = net.JoinHostPort(row[0].text, row[3].text)
+	v := make(map[string]cell)
+	for _, row := range rows {
+		v[strings.ToLower(row[0].text)] = row[1]
+	}
+	switch {
+	case v["aurora_server_id"].known():
+		host = v["aurora_server_id"].text
+	case v["hostname"].known():
+		host = net.JoinHostPort(v["hostname"].text, v["port"].text)
+	}
 	id = host
 	if c, ok := conn.(interface{ RemoteAddr() net.Addr }); ok && c.RemoteAddr() != nil {
 		id = c.RemoteAddr().String()
 	}
-	if !row[0].known() {
+	if host == "" {
 		host = id
 	}
 	d.mu.Lock()
@@ -123,5 +135,5 @@ func (d *dns) look(ctx context.Context, conn Conn) (id, host string, role Role, 
 	if host == d.host {
 		id = d.home
 	}
-	return id, host, takesWrites(row), nil
+	return id, host, takesWrites([]cell{{}, v["read_only"], v["innodb_read_only"]}), nil
 }
