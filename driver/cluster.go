@@ -64,7 +64,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	}
 	dial := backend.Config{
 		MySQL: cfg.MySQL, Seeds: cfg.Hosts, Dial: o.dial, Timeout: cfg.MySQL.Timeout,
-		Statements: cfg.PreparedCache, Logger: driverLog{cl.log},
+		Statements: cfg.PreparedCache, Logger: driverLog{cl.log}, Make: o.wrap.connect,
 	}
 	dial.Route = func(ctx context.Context, addr string) backend.Route {
 		return backend.Route(cl.monitor.Route(ctx, addr))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -19,6 +21,7 @@ import (
 type Connector struct {
 	cluster *cluster
 	last    func() bool // reports whether this connector was the last of its cluster
+	wrapped []*source   // to be closed with it, see WithCloseWrapped
 	closed  atomic.Bool
 }
 
@@ -30,11 +33,15 @@ var (
 // NewConnector makes a connector with a pool and a monitor of its own. cfg is
 // copied. An error names the field that is wrong, by its DSN key.
 func NewConnector(cfg *Config, opts ...Option) (*Connector, error) {
-	var o options
-	for _, opt := range opts {
-		opt(&o)
+	o := collect(opts)
+	if o.wrap.given != "" {
+		return nil, fmt.Errorf("failoverproxy: driver.%s is an option of Wrap and WrapConnector: a Config says it by itself", o.wrap.given)
 	}
-	cfg = cfg.Clone()
+	return newConnector(cfg.Clone(), o)
+}
+
+// newConnector makes a connector of a Config that is its own.
+func newConnector(cfg *Config, o options) (*Connector, error) {
 	if err := cfg.normalize(); err != nil {
 		return nil, err
 	}
@@ -149,7 +156,7 @@ func (c *Connector) Close() error {
 	if c.closed.Swap(true) || !c.last() {
 		return nil
 	}
-	return c.cluster.close(ctx, true)
+	return errors.Join(c.cluster.close(ctx, true), c.closeWrapped())
 }
 
 // Shutdown ends the connector gently: no new session and no new lease, while what
@@ -164,5 +171,5 @@ func (c *Connector) Shutdown(ctx context.Context) error {
 		defer cancel()
 		_ = c.cluster.close(final, true)
 	}
-	return err
+	return errors.Join(err, c.closeWrapped())
 }

@@ -27,6 +27,7 @@ type options struct {
 	provided    bool // credentials was set, perhaps to nil
 
 	authority *authority // of fpTLSCA; nil without
+	wrap      wrapOptions
 }
 
 // log is the logger, which is never nil.

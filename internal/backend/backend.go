@@ -12,8 +12,9 @@ import (
 // connection it is used by one goroutine at a time, except where a method says
 // otherwise.
 type Backend struct {
-	conn              // the wrapped driver's
-	wire        *wire // nil under a network registered with mysql.RegisterDialContext
+	conn                 // the wrapped driver's
+	wire        *wire    // nil under a network registered with mysql.RegisterDialContext, and with foreign
+	foreign     *foreign // nil unless somebody else made the connection
 	status      reflect.Value
 	reader      reader
 	statements  statements
@@ -56,8 +57,8 @@ func (b *Backend) InTransaction() bool { return b.Status()&StatusInTransaction !
 func (b *Backend) InReadOnlyTransaction() bool { return b.Status()&StatusInReadOnlyTx != 0 }
 
 // Progress tells how far the statement has come that began with [Backend.Begin]:
-// whether any byte was written and whether any byte of an answer came. Under a
-// network of mysql.RegisterDialContext it cannot be known and both are true.
+// whether any byte was written and whether any byte of an answer came. Where the network
+// connection is out of reach, see [Config].Make, it cannot be known and both are true.
 func (b *Backend) Progress() (sent, answered bool) {
 	if b.wire == nil {
 		return true, true
@@ -79,17 +80,25 @@ func (b *Backend) Pulse() (waiting bool, received uint64) {
 // fails. It may be called from any goroutine, more than once; the owner still
 // has to Close. Under a network of mysql.RegisterDialContext it does nothing.
 func (b *Backend) Cut() {
+	if b.foreign != nil {
+		b.foreign.interrupt()
+	}
 	if b.wire != nil && !b.wire.cut.Swap(true) {
 		_ = b.wire.Close()
 	}
 }
 
 // IsCut reports whether [Backend.Cut] was called. From any goroutine.
-func (b *Backend) IsCut() bool { return b.wire != nil && b.wire.cut.Load() }
+func (b *Backend) IsCut() bool {
+	return b.wire != nil && b.wire.cut.Load() || b.foreign != nil && b.foreign.cut.Load()
+}
 
 // Close says goodbye to the server, for a second at most, and closes the connection.
 func (b *Backend) Close() error {
 	b.guard.close(b)
+	if b.foreign != nil {
+		return b.foreign.close()
+	}
 	if b.wire != nil {
 		if b.wire.cut.Load() || !b.conn.IsValid() {
 			b.Cut()
@@ -109,8 +118,7 @@ func (b *Backend) Unsent() {
 	}
 }
 
-// RemoteAddr is where the connection leads, nil if nobody knows: under a network of
-// mysql.RegisterDialContext.
+// RemoteAddr is where the connection leads, nil if nobody knows: where it is out of reach.
 func (b *Backend) RemoteAddr() net.Addr {
 	if b.wire == nil {
 		return nil

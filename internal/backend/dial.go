@@ -34,6 +34,9 @@ type Config struct {
 	// Route, if set, returns how an address is reached where its name leads elsewhere than it
 	// should; nil, and the zero Route, is the address itself.
 	Route func(ctx context.Context, addr string) Route
+	// Make makes connections in place of all that: it returns one of the wrapped driver's,
+	// and what closes it. nil connects as MySQL says. See foreign.go.
+	Make func(ctx context.Context, addr string) (driver.Conn, func() error, error)
 	// Timeout bounds one connect from the dial to the end of authentication. The
 	// wrapped driver's own timeout does not cover the server's greeting. 0 = 10 s.
 	Timeout time.Duration
@@ -74,8 +77,8 @@ func NewDialer(cfg Config) *Dialer {
 	if cfg.Dial == nil {
 		cfg.Dial = cfg.MySQL.DialFunc
 	}
-	d := &Dialer{cfg: cfg, tracked: true}
-	if cfg.Dial == nil {
+	d := &Dialer{cfg: cfg, tracked: cfg.Make == nil}
+	if cfg.Dial == nil && d.tracked {
 		if builtin := []string{"tcp", "tcp4", "tcp6", "unix"}; slices.Contains(builtin, cfg.MySQL.Net) {
 			d.cfg.Dial = (&net.Dialer{}).DialContext
 		} else {
@@ -107,6 +110,9 @@ func (d *Dialer) connect(ctx context.Context, addr string, login *Login) (_ *Bac
 			err = fmt.Errorf("failoverproxy: the greeting of %s cannot be read: %v", addr, r)
 		}
 	}()
+	if d.cfg.Make != nil {
+		return d.foreign(ctx, addr)
+	}
 	var route Route
 	if d.cfg.Route != nil && d.tracked {
 		route = d.cfg.Route(ctx, addr)
@@ -162,18 +168,10 @@ func (d *Dialer) attempt(ctx context.Context, addr, name string, route Route, lo
 		}
 		return nil, d.downgraded(err, addr)
 	}
-	inner, ok := made.(conn)
-	if !ok {
-		_ = made.Close()
-		return nil, fmt.Errorf("failoverproxy: connection of unexpected type %T from the wrapped driver", made)
-	}
-	if b.status, err = statusField(made); err != nil {
+	if err := d.adopt(b, made); err != nil {
 		_ = made.Close()
 		return nil, err
 	}
-	b.conn, b.reader = inner, readerOf(made)
-	d.sample.CompareAndSwap(nil, &inner)
-	b.created = time.Now()
 	return b, nil
 }
 
@@ -196,6 +194,20 @@ func (d *Dialer) dial(ctx context.Context, network, addr string, route Route) (r
 		_ = raw.Close()
 	}
 	return nil, err
+}
+
+// adopt gives b the wrapped driver's connection.
+func (d *Dialer) adopt(b *Backend, made driver.Conn) (err error) {
+	inner, ok := made.(conn)
+	if !ok {
+		return fmt.Errorf("failoverproxy: connection of unexpected type %T from the wrapped driver", made)
+	}
+	if b.status, err = statusField(made); err != nil {
+		return err
+	}
+	b.conn, b.reader, b.created = inner, readerOf(made), time.Now()
+	d.sample.CompareAndSwap(nil, &inner)
+	return nil
 }
 
 // CheckNamedValue converts an argument as the wrapped driver's connections do. Their

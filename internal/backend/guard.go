@@ -32,6 +32,9 @@ type guard struct {
 // driver, or the error of one that has ended already.
 func (b *Backend) Begin(ctx context.Context) (context.Context, error) {
 	b.Unsent()
+	if b.foreign != nil {
+		return b.foreign.begin(ctx), nil
+	}
 	g := &b.guard
 	if ctx.Done() == nil || g.stop == nil || b.wire == nil || g.active {
 		return ctx, nil
@@ -52,6 +55,9 @@ func (b *Backend) Begin(ctx context.Context) (context.Context, error) {
 // It waits for a Stop that is under way, and reports whether there was one.
 func (b *Backend) End() (stopped bool) {
 	g := &b.guard
+	if b.foreign != nil {
+		b.foreign.end()
+	}
 	if !g.active {
 		return false
 	}

@@ -1,0 +1,240 @@
+package driver
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
+)
+
+// one runs a query for one number.
+func askNumber(t *testing.T, q interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}, query string,
+) (n sql.NullInt64) {
+	t.Helper()
+	if err := q.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+		t.Errorf("%s: %v", query, err)
+	}
+	return n
+}
+
+// TestWrapLimits: the limits of a pool are those of what comes of it.
+func TestWrapLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLegacy(t, aurorasim.Config{})
+		wrap := func(set func(db *sql.DB), pools ...*sql.DB) *Config {
+			t.Helper()
+			db := l.open(l.sim.Endpoint())
+			set(db)
+			var got *Config
+			ours, err := Wrap(db, quiet(), WithReaders(pools...), WithConfig(func(c *Config) { got = c.Clone() }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ours.Close()
+			want := db.Stats().MaxOpenConnections
+			for _, p := range pools {
+				want += p.Stats().MaxOpenConnections
+			}
+			if n := ours.Stats().MaxOpenConnections; n != want {
+				t.Errorf("%d sessions at once, want %d", n, want)
+			}
+			return got
+		}
+		usual := NewConfig()
+		if c := wrap(func(*sql.DB) {}); c.PoolSize != usual.PoolSize || c.PoolMaxIdle != usual.PoolMaxIdle || c.PoolMaxLifetime != usual.PoolMaxLifetime || c.PoolIdleTimeout != usual.PoolIdleTimeout {
+			t.Errorf("of a pool without limits %s", c)
+		}
+		c := wrap(func(db *sql.DB) {
+			db.SetMaxOpenConns(7)
+			db.SetMaxIdleConns(3)
+			db.SetConnMaxLifetime(time.Minute)
+			db.SetConnMaxIdleTime(time.Second)
+		})
+		if c.PoolSize != 7 || c.PoolMaxIdle != 3 || c.PoolMaxLifetime != time.Minute || c.PoolIdleTimeout != time.Second {
+			t.Errorf("of a pool with limits %s", c)
+		}
+		if c := wrap(func(db *sql.DB) { db.SetMaxIdleConns(-1) }); c.PoolMaxIdle != 0 {
+			t.Errorf("of a pool that keeps no idle connections %s", c)
+		}
+		reader := l.open(l.sim.ReaderEndpoint())
+		reader.SetMaxOpenConns(9)
+		if c := wrap(func(db *sql.DB) { db.SetMaxOpenConns(7) }, reader); c.PoolSize != 9 {
+			t.Errorf("of two pools %s", c)
+		}
+	})
+}
+
+// TestWrapSharedLimit: connections that are taken from the program's pool count there, its own
+// statements included, and those that the program has used are not among them.
+func TestWrapSharedLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLegacy(t, aurorasim.Config{})
+		db := l.pool(l.connector(l.sim.Endpoint()))
+		db.SetMaxOpenConns(3)
+		db.SetMaxIdleConns(3)
+		var used []*sql.Conn
+		for range 3 { // no room is left for a new one
+			c, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.ExecContext(t.Context(), "SET @mine = 1"); err != nil {
+				t.Fatal(err)
+			}
+			used = append(used, c)
+		}
+		for _, c := range used {
+			c.Close()
+		}
+		ours, err := Wrap(db, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var working sync.WaitGroup
+		for range 10 {
+			working.Go(func() {
+				tx, err := ours.BeginTx(t.Context(), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer tx.Rollback()
+				if n := askNumber(t, tx, "SELECT @mine"); n.Valid {
+					t.Error("a variable of the program's was on a connection")
+				}
+				if s := db.Stats(); s.OpenConnections > 3 || s.InUse < 1 {
+					t.Errorf("%d connections, %d of them in use", s.OpenConnections, s.InUse)
+				}
+				time.Sleep(time.Second)
+			})
+		}
+		working.Wait()
+		if err := ours.Close(); err != nil {
+			t.Error(err)
+		}
+		if s := db.Stats(); s.InUse != 0 {
+			t.Errorf("%d connections were not given back", s.InUse)
+		}
+		askNumber(t, db, "SELECT 1")
+	})
+}
+
+// TestWrapLeavesTheOriginal: a pool goes on as it was, with what is on its connections, while ours
+// is open and after it.
+func TestWrapLeavesTheOriginal(t *testing.T) {
+	for name, open := range map[string]func(l *legacy) *sql.DB{
+		"found":  func(l *legacy) *sql.DB { return l.open(l.sim.Endpoint()) },
+		"hidden": func(l *legacy) *sql.DB { return l.pool(l.connector(l.sim.Endpoint())) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLegacy(t, aurorasim.Config{})
+				db := open(l)
+				if _, err := db.ExecContext(t.Context(), "SET @mine = 1"); err != nil {
+					t.Fatal(err)
+				}
+				ours, err := Wrap(db, quiet())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n := askNumber(t, ours, "SELECT @mine"); n.Valid {
+					t.Error("ours has the program's connection")
+				}
+				if n := askNumber(t, db, "SELECT @mine"); n.Int64 != 1 {
+					t.Error("the program's connection is another one")
+				}
+				if err := ours.Close(); err != nil {
+					t.Error(err)
+				}
+				if n := askNumber(t, db, "SELECT @mine"); n.Int64 != 1 || db.Stats().InUse != 0 {
+					t.Errorf("after ours was closed the pool is %+v", db.Stats())
+				}
+			})
+		})
+	}
+}
+
+type closing struct {
+	driver.Connector
+	closed int
+}
+
+func (c *closing) Close() error { c.closed++; return nil }
+
+// TestWithCloseWrapped: what was wrapped is closed, once, if that was asked for.
+func TestWithCloseWrapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLegacy(t, aurorasim.Config{})
+		c := &closing{Connector: raw{l.connector(l.sim.Endpoint())}}
+		for _, close := range []func(ours *Connector) error{
+			(*Connector).Close,
+			func(ours *Connector) error { return ours.Shutdown(t.Context()) },
+		} {
+			c.closed = 0
+			ours, err := WrapConnector(c, quiet(), WithCloseWrapped())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(l.pool(ours).PingContext(t.Context()), close(ours), ours.Close()); err != nil || c.closed != 1 {
+				t.Errorf("%v; the connector was closed %d times", err, c.closed)
+			}
+		}
+		db := l.pool(c)
+		ours, err := Wrap(db, quiet(), WithCloseWrapped())
+		if err != nil {
+			t.Fatal(err)
+		}
+		askNumber(t, ours, "SELECT 1")
+		if err := ours.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := db.PingContext(t.Context()); err == nil || db.Stats().OpenConnections != 0 {
+			t.Errorf("the pool was not closed: %v, %+v", err, db.Stats())
+		}
+		c.closed = 0
+		ours, err = Wrap(l.pool(c), quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ours.Close(); err != nil || c.closed != 0 {
+			t.Errorf("%v; closed %d times unasked", err, c.closed)
+		}
+	})
+}
+
+// TestWrapCancel: a statement on a connection that somebody else made ends with its context, and
+// costs the connection.
+func TestWrapCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLegacy(t, aurorasim.Config{})
+		ours, err := WrapConnector(l.connector(l.sim.Endpoint()), quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := sql.OpenDB(ours)
+		defer db.Close()
+		before := askNumber(t, db, "SELECT CONNECTION_ID()")
+		l.sim.Writer().Delay(10*time.Second, aurorasim.SQL("SELECT 1"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		var n int
+		if err := db.QueryRowContext(ctx, "SELECT 1").Scan(&n); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("%v after %s", err, time.Since(start))
+		}
+		if after := askNumber(t, db, "SELECT CONNECTION_ID()"); after == before {
+			t.Error("the connection is still in use")
+		}
+		if s := ours.Stats(); s.Cancels != (CancelStats{}) || len(s.Incidents) != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
