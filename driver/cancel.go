@@ -19,6 +19,7 @@ import (
 // stand in line for it.
 type canceler struct {
 	connect func(ctx context.Context, addr string, victim *backend.Login) (*backend.Backend, error)
+	most    int // connections per line
 
 	mu     sync.Mutex
 	lines  map[killPlace]*killLine
@@ -76,7 +77,7 @@ const (
 )
 
 func newCanceler(connect func(ctx context.Context, addr string, victim *backend.Login) (*backend.Backend, error)) *canceler {
-	k := &canceler{connect: connect, lines: make(map[killPlace]*killLine)}
+	k := &canceler{connect: connect, most: killWorkers, lines: make(map[killPlace]*killLine)}
 	k.ended, k.end = context.WithCancel(context.Background())
 	return k
 }
@@ -172,7 +173,7 @@ func (k *canceler) enqueue(r killRequest) bool {
 
 // hireLocked gives a line another connection, if it may have one.
 func (k *canceler) hireLocked(place killPlace, l *killLine) {
-	if !k.closed && l.workers < killWorkers {
+	if !k.closed && l.workers < k.most {
 		l.workers++
 		k.running.Go(func() { k.serve(place, l) })
 	}

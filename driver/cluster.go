@@ -77,6 +77,9 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 		dial.Login = cl.credentials.connect
 	}
 	cl.canceler = newCanceler(cl.connectToKill)
+	if o.wrap.connect != nil {
+		cl.canceler.most = 1 // there may be room for no more
+	}
 	if cfg.CancelQuery {
 		dial.Stop = cl.canceler.stop
 	}

@@ -62,8 +62,8 @@ func WithCloseWrapped() Option {
 // then. Give them once more, with [WithConfig], and everything is as above. Or do not: then every
 // connection is taken from db, so that all of them are called, and db's limit holds
 // for both pools together. In that case there is no address but db's own: its name is expected
-// to lead to the writer (topology "dns"; "static" can be chosen), a cancelled statement costs
-// its connection, and what stored routines change in a session is not reported by the server.
+// to lead to the writer (topology "dns"; "static" can be chosen), and what stored routines change in
+// a session is not reported by the server. The log says why it is so.
 //
 // The same holds for pools whose driver or connector is a wrapper around go-sql-driver's: one that
 // only watches, as that of otelsql, is seen through; of others a connection is taken to look

@@ -132,18 +132,27 @@ func together(sources []*source) (n int) {
 	return n
 }
 
-// leaveRoom keeps one of the pool's connections for the monitor.
+// leaveRoom keeps one of the pool's connections for the monitor, and one to stop statements with.
 func (s *source) leaveRoom(cfg *Config) error {
 	limit := s.db.Stats().MaxOpenConnections
-	switch {
-	case limit <= 0:
+	if limit <= 0 {
 		return nil
-	case limit == 1:
+	}
+	if limit == 1 {
 		return errors.New("its MaxOpenConns is 1, and the cluster's monitor needs a second connection")
-	case int(cfg.PoolSize) == limit:
-		cfg.PoolSize = Size(limit - 1)
-	case cfg.PoolSize.IsPercent() || int(cfg.PoolSize) > limit:
-		return fmt.Errorf("fpPoolSize is %s, and its MaxOpenConns %d", cfg.PoolSize, limit)
+	}
+	if limit == 2 {
+		cfg.CancelQuery = false
+	}
+	room := limit - 1
+	if cfg.CancelQuery {
+		room--
+	}
+	switch {
+	case int(cfg.PoolSize) == limit: // as it was told
+		cfg.PoolSize = Size(room)
+	case cfg.PoolSize.IsPercent() || int(cfg.PoolSize) > room:
+		return fmt.Errorf("fpPoolSize is %s, and of its MaxOpenConns, %d, there are %d to be had", cfg.PoolSize, limit, room)
 	}
 	if !cfg.PoolMaxIdle.IsPercent() {
 		cfg.PoolMaxIdle = min(cfg.PoolMaxIdle, cfg.PoolSize)

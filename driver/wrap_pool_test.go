@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 )
 
@@ -94,12 +95,12 @@ func TestWrapSharedLimit(t *testing.T) {
 		for _, c := range used {
 			c.Close()
 		}
-		ours, err := Wrap(db, quiet())
+		ours, err := Wrap(db, quiet(), WithHooks(Hooks{IncidentEnded: func(i failover.Incident) { t.Errorf("the monitor had no connection: %s", i) }}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var working sync.WaitGroup
-		for range 10 {
+		for range 3 {
 			working.Go(func() {
 				tx, err := ours.BeginTx(t.Context(), nil)
 				if err != nil {
@@ -113,7 +114,7 @@ func TestWrapSharedLimit(t *testing.T) {
 				if s := db.Stats(); s.OpenConnections > 3 || s.InUse < 1 {
 					t.Errorf("%d connections, %d of them in use", s.OpenConnections, s.InUse)
 				}
-				time.Sleep(time.Second)
+				time.Sleep(9 * time.Second) // longer than fpProbeInterval
 			})
 		}
 		working.Wait()
@@ -210,31 +211,45 @@ func TestWithCloseWrapped(t *testing.T) {
 	})
 }
 
-// TestWrapCancel: a statement on a connection that somebody else made ends with its context, and
-// costs the connection.
+// TestWrapCancel: a statement on a connection that somebody else made is stopped over another one
+// of those, and costs no connection unless the server does not stop it.
 func TestWrapCancel(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLegacy(t, aurorasim.Config{})
-		ours, err := WrapConnector(l.connector(l.sim.Endpoint()), quiet())
-		if err != nil {
-			t.Fatal(err)
-		}
-		db := sql.OpenDB(ours)
-		defer db.Close()
-		before := askNumber(t, db, "SELECT CONNECTION_ID()")
-		l.sim.Writer().Delay(10*time.Second, aurorasim.SQL("SELECT 1"))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		start := time.Now()
-		var n int
-		if err := db.QueryRowContext(ctx, "SELECT 1").Scan(&n); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
-			t.Errorf("%v after %s", err, time.Since(start))
-		}
-		if after := askNumber(t, db, "SELECT CONNECTION_ID()"); after == before {
-			t.Error("the connection is still in use")
-		}
-		if s := ours.Stats(); s.Cancels != (CancelStats{}) || len(s.Incidents) != 0 {
-			t.Errorf("%+v", s)
-		}
-	})
+	for name, tc := range map[string]struct {
+		limit int
+		kept  bool
+		took  time.Duration
+	}{
+		"killed":      {0, true, time.Second},
+		"with a KILL": {3, true, time.Second},
+		"no room":     {2, false, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLegacy(t, aurorasim.Config{})
+				theirs := l.pool(l.connector(l.sim.Endpoint()))
+				theirs.SetMaxOpenConns(tc.limit)
+				db, err := Wrap(theirs, quiet())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				before := askNumber(t, db, "SELECT CONNECTION_ID()")
+				for range 2 {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					start := time.Now()
+					var n int
+					if err := db.QueryRowContext(ctx, "SELECT SLEEP(10)").Scan(&n); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != tc.took {
+						t.Errorf("%v after %s", err, time.Since(start))
+					}
+					if after := askNumber(t, db, "SELECT CONNECTION_ID()"); (after == before) != tc.kept {
+						t.Errorf("connection %d, it was %d", after.Int64, before.Int64)
+					}
+				}
+				if s := theirs.Stats(); tc.limit > 0 && s.OpenConnections > tc.limit {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
 }

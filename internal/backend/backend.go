@@ -97,7 +97,7 @@ func (b *Backend) IsCut() bool {
 func (b *Backend) Close() error {
 	b.guard.close(b)
 	if b.foreign != nil {
-		return b.foreign.close()
+		return b.foreign.release()
 	}
 	if b.wire != nil {
 		if b.wire.cut.Load() || !b.conn.IsValid() {

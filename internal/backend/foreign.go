@@ -2,17 +2,24 @@ package backend
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
 )
 
 // foreign is what a backend has in place of a wire if somebody else made its connection, see
 // Config.Make: the network connection is out of reach, so that nothing is known of bytes, the
 // server cannot be asked to report changes, and nothing but the context of a statement can
-// end it. That costs each statement a context of its own.
+// end it. That costs each statement a context of its own. Nil is none.
 type foreign struct {
 	release func() error
 	running atomic.Pointer[context.CancelFunc] // ends the statement that runs
 	cut     atomic.Bool
+
+	threadID uint32
+	mariaDB  bool
 }
 
 // foreign makes a backend of a connection that somebody else makes.
@@ -21,16 +28,38 @@ func (d *Dialer) foreign(ctx context.Context, addr string) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{addr: addr, statements: statements{capacity: d.cfg.Statements}, foreign: &foreign{release: release}}
-	if err := d.adopt(b, made); err != nil {
-		_ = release()
-		return nil, err
+	b := &Backend{
+		addr: addr, statements: statements{capacity: d.cfg.Statements},
+		guard: guard{stop: d.cfg.Stop}, foreign: &foreign{release: release},
+	}
+	if err = d.adopt(b, made); err == nil {
+		err = b.greet(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, release())
 	}
 	return b, nil
 }
 
-// begin makes the statement's context one that the connection can be cut by.
+// greet asks for what a greeting says, which went by unseen.
+func (b *Backend) greet(ctx context.Context) error {
+	answer, err := b.Ask(ctx, "SELECT VERSION(), CONNECTION_ID()")
+	if err != nil {
+		return err
+	}
+	id, err := strconv.ParseUint(fmt.Sprint(answer[1]), 10, 32)
+	if err != nil {
+		return fmt.Errorf("failoverproxy: %s has no number for its connection: %w", b.addr, err)
+	}
+	b.foreign.threadID, b.foreign.mariaDB = uint32(id), strings.Contains(fmt.Sprint(answer[0]), "MariaDB")
+	return nil
+}
+
+// begin makes the context for a statement one that can be ended.
 func (f *foreign) begin(ctx context.Context) context.Context {
+	if f == nil {
+		return ctx
+	}
 	f.end()
 	ctx, cancel := context.WithCancel(ctx)
 	f.running.Store(&cancel)
@@ -42,6 +71,9 @@ func (f *foreign) begin(ctx context.Context) context.Context {
 
 // end lets go of the context once the statement has ended: the wrapped driver looks at it no more.
 func (f *foreign) end() {
+	if f == nil {
+		return
+	}
 	if cancel := f.running.Swap(nil); cancel != nil {
 		(*cancel)()
 	}
@@ -54,10 +86,4 @@ func (f *foreign) interrupt() {
 	if cancel := f.running.Load(); cancel != nil {
 		(*cancel)()
 	}
-}
-
-// close gives the connection back to whom it is of.
-func (f *foreign) close() error {
-	f.end()
-	return f.release()
 }

@@ -32,12 +32,9 @@ type guard struct {
 // driver, or the error of one that has ended already.
 func (b *Backend) Begin(ctx context.Context) (context.Context, error) {
 	b.Unsent()
-	if b.foreign != nil {
-		return b.foreign.begin(ctx), nil
-	}
 	g := &b.guard
-	if ctx.Done() == nil || g.stop == nil || b.wire == nil || g.active {
-		return ctx, nil
+	if ctx.Done() == nil || g.stop == nil || b.wire == nil && b.foreign == nil || g.active {
+		return b.foreign.begin(ctx), nil
 	}
 	if err := ctx.Err(); err != nil {
 		return ctx, err
@@ -48,16 +45,14 @@ func (b *Backend) Begin(ctx context.Context) (context.Context, error) {
 	}
 	g.ctx, g.active, g.stopped = ctx, true, false
 	g.begin <- ctx
-	return context.Background(), nil
+	return b.foreign.begin(context.Background()), nil
 }
 
 // End ends what [Backend.Begin] began, once the statement's answer was read or given up.
 // It waits for a Stop that is under way, and reports whether there was one.
 func (b *Backend) End() (stopped bool) {
 	g := &b.guard
-	if b.foreign != nil {
-		b.foreign.end()
-	}
+	b.foreign.end()
 	if !g.active {
 		return false
 	}
@@ -139,14 +134,19 @@ func (g *guard) close(b *Backend) {
 
 // ThreadID is the connection's number on its server, 0 if it is not known.
 func (b *Backend) ThreadID() uint32 {
-	if b.wire == nil {
-		return 0
+	switch {
+	case b.wire != nil:
+		return b.wire.hello.threadID
+	case b.foreign != nil:
+		return b.foreign.threadID
 	}
-	return b.wire.hello.threadID
+	return 0
 }
 
 // MariaDB reports whether the server says that it is one.
-func (b *Backend) MariaDB() bool { return b.wire != nil && b.wire.hello.mariaDB }
+func (b *Backend) MariaDB() bool {
+	return b.wire != nil && b.wire.hello.mariaDB || b.foreign != nil && b.foreign.mariaDB
+}
 
 // Tracks reports whether the server will say when session state changed, by
 // [StatusSessionChanged].
