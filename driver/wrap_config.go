@@ -134,8 +134,8 @@ func (r configReader) readTLS(from reflect.Value) bool {
 // exported are the exported fields of a type.
 func exported(t reflect.Type) func(yield func(reflect.StructField) bool) {
 	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if f := t.Field(i); f.IsExported() && !yield(f) {
+		for f := range t.Fields() {
+			if f.IsExported() && !yield(f) {
 				return
 			}
 		}
