@@ -81,6 +81,7 @@ func TestWrapRefuses(t *testing.T) {
 			want string
 		}{
 			"no pool":                     {wrap(nil), "driver.Wrap: the pool is nil"},
+			"a pool that is none":         {wrap(new(sql.DB)), "the pool has no connector"},
 			"a closed pool":               {wrap(closed), "the pool cannot be used: sql: database is closed"},
 			"a pool twice":                {wrap(ours), "the pool: it is failoverproxy's already"},
 			"a pool of the driver's name": {wrap(l.pool(ourConnector)), "it is failoverproxy's already"},

@@ -163,6 +163,34 @@ func TestWrapLeavesTheOriginal(t *testing.T) {
 	}
 }
 
+// TestWrapOriginalClosed: without the pool that makes the connections there is no new one: statements
+// fail in time, and ours can be closed.
+func TestWrapOriginalClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLegacy(t, aurorasim.Config{})
+		theirs := l.pool(l.connector(l.sim.Endpoint()))
+		db, err := Wrap(theirs, quiet(), WithConfig(func(c *Config) { c.FailoverTimeout = 3 * time.Second }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		askNumber(t, db, "SELECT 1")
+		if err := theirs.Close(); err != nil {
+			t.Error(err)
+		}
+		askNumber(t, db, "SELECT 1") // on the connection that is there
+		time.Sleep(10 * time.Second)
+		start := time.Now()
+		var n int
+		err = db.QueryRowContext(t.Context(), "SELECT 1").Scan(&n)
+		if !errors.Is(err, failover.ErrGateTimeout) || time.Since(start) > 4*time.Second {
+			t.Errorf("%v after %s", err, time.Since(start))
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 type closing struct {
 	driver.Connector
 	closed int

@@ -52,6 +52,9 @@ func (s *source) read() error {
 	connector := reflect.ValueOf(s.connector)
 	if s.db != nil {
 		connector = reflect.ValueOf(s.db).Elem().FieldByName("connector")
+		if connector.IsValid() && connector.IsZero() {
+			return fmt.Errorf("%s has no connector: want one of sql.Open or sql.OpenDB", s.name)
+		}
 	}
 	cfg, own := locate(connector)
 	if own {
