@@ -80,12 +80,16 @@ func Wrap(db *sql.DB, opts ...Option) (*sql.DB, error) {
 	if err != nil {
 		return nil, wrapError("Wrap", err)
 	}
-	c, err := wrapAll(sources, o)
+	c, err := wrapAll(sources, &o)
 	if err != nil {
 		return nil, wrapError("Wrap", err)
 	}
+	sessions := together(sources)
+	if o.wrap.connect != nil && sessions > 0 {
+		sessions = int(c.cluster.cfg.PoolSize) // more would wait for a backend, and fpBorrowTimeout end that
+	}
 	wrapped := sql.OpenDB(c)
-	wrapped.SetMaxOpenConns(together(sources))
+	wrapped.SetMaxOpenConns(sessions)
 	return wrapped, nil
 }
 
@@ -114,7 +118,7 @@ func WrapConnector(c driver.Connector, opts ...Option) (*Connector, error) {
 		return nil, wrapError("WrapConnector", errors.New("the connector is nil"))
 	}
 	s := &source{name: "the connector", connector: c, connect: connects{c}.connect}
-	wrapped, err := wrapAll([]*source{s}, o)
+	wrapped, err := wrapAll([]*source{s}, &o)
 	if err != nil {
 		return nil, wrapError("WrapConnector", err)
 	}
@@ -156,7 +160,7 @@ func pools(writer *sql.DB, readers []*sql.DB) ([]*source, error) {
 }
 
 // wrapAll makes a connector of sources, the first of which is the writer's.
-func wrapAll(sources []*source, o options) (*Connector, error) {
+func wrapAll(sources []*source, o *options) (*Connector, error) {
 	for _, s := range sources {
 		if err := s.read(); err != nil {
 			return nil, err
@@ -180,10 +184,10 @@ func wrapAll(sources []*source, o options) (*Connector, error) {
 	}
 	replaced := cfg.MySQL != told
 	cfg = cfg.Clone()
-	if err := chooseWay(cfg, sources, &o, replaced); err != nil {
+	if err := chooseWay(cfg, sources, o, replaced); err != nil {
 		return nil, err
 	}
-	c, err := newConnector(cfg, o)
+	c, err := newConnector(cfg, *o)
 	if err == nil && o.wrap.close {
 		c.wrapped = sources
 	}

@@ -99,8 +99,11 @@ func TestWrapSharedLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if n := ours.Stats().MaxOpenConnections; n != 1 {
+			t.Errorf("%d sessions at once, and there is room for 1", n)
+		}
 		var working sync.WaitGroup
-		for range 3 {
+		for range 6 { // together longer than fpBorrowTimeout
 			working.Go(func() {
 				tx, err := ours.BeginTx(t.Context(), nil)
 				if err != nil {
