@@ -104,6 +104,7 @@ func TestWrapRefuses(t *testing.T) {
 			"hidden in a cluster":         {cluster(plain, hidden), "the pool of reader 1 has DialFunc and BeforeConnect, which cannot be read out of it: give it to WithConfig"},
 			"one connection":              {wrap(one, quiet()), "its MaxOpenConns is 1"},
 			"more than there are":         {wrap(two, config(func(c *Config) { c.PoolSize = 4 })...), "fpPoolSize is 4, and of its MaxOpenConns, 2, there are 1 to be had"},
+			"credentials without effect":  {wrap(hidden, quiet(), WithCredentials(&vault{})), "connections are made by the pool itself, as DialFunc cannot be read out of it: WithCredentials has no effect"},
 			"a dialer without effect":     {wrap(hidden, quiet(), WithDialer(l.sim.DialContext)), "connections are made by the pool itself, as BeforeConnect cannot be read out of it: WithDialer has no effect"},
 			"TLS without effect":          {wrap(hidden, config(func(c *Config) { c.TLSCA = "ca.pem" })...), "fpTLSCA has no effect"},
 			"a user without effect":       {wrap(hidden, config(func(c *Config) { c.MySQL.User = "x" })...), "a change of MySQL.User has no effect"},

@@ -213,7 +213,7 @@ func (s *source) missing(cfg *Config, o *options) (fields []string) {
 			given = cfg.MySQL.DialFunc != nil || o.dial != nil
 		case "BeforeConnect":
 			f := reflect.ValueOf(cfg.MySQL).Elem().FieldByName("beforeConnect")
-			given = f.IsValid() && !f.IsNil()
+			given = f.IsValid() && !f.IsNil() || o.credentials != nil // which is what most of them are for
 		case "Loc":
 			given = cfg.MySQL.Loc != nil
 		}
@@ -231,6 +231,8 @@ func (s *source) itself(cfg *Config, o *options, missing []string) error {
 	switch {
 	case o.dial != nil:
 		return fmt.Errorf("%s: WithDialer has no effect", why)
+	case o.credentials != nil:
+		return fmt.Errorf("%s: WithCredentials has no effect", why)
 	case cfg.TLSCA != "":
 		return fmt.Errorf("%s: fpTLSCA has no effect", why)
 	case changed != "":
