@@ -73,6 +73,26 @@ func ExampleSecret() {
 	// Output: awsauth.Secret("prod/shop") was read 1 time
 }
 
+// The forms that docs/aws.md shows, with AWS's own endpoints.
+func Example_documentation() {
+	cfg, err := driver.ParseDSN("tcp(shop.cluster-abc123.eu-west-1.rds.amazonaws.com)/shop?fpTLSCA=global-bundle.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	db, err := driver.OpenDB(cfg, driver.WithCredentials(awsauth.IAM(awsauth.IAMConfig{User: "app"})))
+	fmt.Println(db == nil, strings.Contains(err.Error(), "fpTLSCA"))
+
+	tunnelled := awsauth.IAM(awsauth.IAMConfig{User: "app", Endpoints: map[string]string{
+		"db.example.com":  "shop.cluster-abc123.eu-west-1.rds.amazonaws.com",
+		"localhost:13306": "shop.cluster-abc123.eu-west-1.rds.amazonaws.com:3306",
+	}})
+	secret := awsauth.Secret(awsauth.SecretConfig{ID: "prod/shop"}) // a name, or an ARN, which tells the region
+	fmt.Println(tunnelled, secret)
+	// Output:
+	// true true
+	// awsauth.IAM("app") awsauth.Secret("prod/shop")
+}
+
 var quiet = driver.WithLogger(slog.New(slog.DiscardHandler))
 
 // simulatedRDS is a server that asks for passwords in clear.
