@@ -98,3 +98,12 @@ func (d *Dialer) downgraded(err error, addr string) error {
 	return fmt.Errorf("failoverproxy: %s offers no TLS, though it did before, or the host of the DSN through which it was found does: "+
 		"with tls=preferred nothing is sent to it in clear: %w", addr, err)
 }
+
+// Settings returns the wrapped driver's configuration of one connection to addr, as Connect
+// uses it, but for the dial function. It is the caller's.
+func (d *Dialer) Settings(addr string) *mysql.Config {
+	cfg := d.cfg.MySQL.Clone()
+	cfg.Addr = addr
+	d.protect(cfg, addr)
+	return cfg
+}
