@@ -30,6 +30,7 @@ func TestReadme(t *testing.T) {
 		"make test":                   ".ci/run",
 		"go run ./examples/aurorasim": "examples/aurorasim/main_test.go",
 		"go run ./examples/topology":  "examples/topology/main_test.go",
+		"go run ./examples/doctor":    "examples/doctor/main_test.go",
 	}
 	for _, block := range blocks {
 		switch block[1] {
