@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
@@ -59,6 +60,27 @@ func TestNothingChanges(t *testing.T) {
 			t.Errorf("%s was asked %q", r.Instance, r.SQL)
 		}
 	}
+}
+
+// TestTrouble: a view that may not be read, an instance that is silent, one that refuses.
+func TestTrouble(t *testing.T) {
+	sim, dsn := served(t)
+	denied := sim.DenyView("u")
+	for _, topology := range []string{"aurora", "auto"} {
+		code, out, _ := examined(t, options{dsn: dsn + "&fpTopology=" + topology})
+		if code != exitUnhealthy {
+			t.Errorf("%s: exit code %d", topology, code)
+		}
+		contains(t, out, "fail  privileges", "> GRANT PROCESS, REPLICATION CLIENT ON *.* TO 'u'@'%';")
+	}
+	denied.Clear()
+	sim.Instance("12").AcceptSilent()
+	sim.Instance("13").TooManyConnections()
+	code, out, _ := examined(t, options{dsn: dsn, timeout: 500 * time.Millisecond})
+	if code != exitUnhealthy {
+		t.Errorf("exit code %d", code)
+	}
+	contains(t, out, "> no answer: let security groups", "> there is no room for another connection")
 }
 
 // TestCertificates: one instance has the certificate of another host, one has no TLS at all.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"net"
@@ -31,7 +32,7 @@ func examined(t *testing.T, o options) (code int, out, errs string) {
 	if o.processes == 0 {
 		o.processes = 1
 	}
-	o.timeout, o.now = 10*time.Second, today
+	o.timeout, o.now = cmp.Or(o.timeout, 10*time.Second), today
 	var stdout, stderr bytes.Buffer
 	code = run(t.Context(), o, &stdout, &stderr)
 	for _, secret := range []string{mysqld.Password, canary} {
