@@ -425,12 +425,12 @@ func (w *watcher) heed(r Report) {
 }
 
 // keep puts a connection aside for the next question to the instance that it leads
-// to, or closes it: one each, and one altogether while all is well, or none.
+// to, or closes it: one each, and one altogether while all is well, or none. nil is none to keep.
 func (w *watcher) keep(id string, l *link) {
 	s := w.Snapshot()
 	in := s.Lookup(id)
 	slot := w.slot(place{id: id})
-	if in == nil || w.resolve || (in.Role != Writer || w.cfg.onDemand) && !unsettled(s) || in.State != StateUp && l.addr != in.Addr ||
+	if l == nil || in == nil || w.resolve || (in.Role != Writer || w.cfg.onDemand) && !unsettled(s) || in.State != StateUp && l.addr != in.Addr ||
 		slot.link != nil || slot.cancel != nil {
 		w.hangUp(slot, l)
 		return
