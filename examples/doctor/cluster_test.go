@@ -18,7 +18,7 @@ import (
 
 // harmless are the statements of somebody who changes nothing: SET is that of the connection's own
 // session.
-var harmless = regexp.MustCompile(`^(SELECT @@|SELECT [A-Z_]+\(|SELECT SERVER_ID, |SHOW |KILL QUERY \d+$|SET NAMES |SET SESSION |SET @@session\.)`)
+var harmless = regexp.MustCompile(`^(SELECT @@|SELECT [A-Z_]+\(|SELECT SERVER_ID, |SELECT endpoint, |SET session_track_state_change = ON$|SHOW |KILL QUERY \d+$|SET NAMES |SET SESSION |SET @@session\.)`)
 
 // served is a simulated cluster that any program reaches, and a DSN that leads to it.
 func served(t *testing.T) (sim *aurorasim.Cluster, dsn string) {
