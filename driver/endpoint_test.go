@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -198,4 +199,26 @@ func TestUnixSockets(t *testing.T) {
 			return s.Writer() != nil && s.Lookup("/nowhere/mysql.sock").State.String() == "down"
 		})
 	})
+}
+
+// TestCustomEndpoint: that its list of instances is not known is warned of once, unless the
+// program says by weights whom it means.
+func TestCustomEndpoint(t *testing.T) {
+	for params, warnings := range map[string]int{"": 1, "fpReaderWeights=instance-2:1,*:0": 0} {
+		bubble(t, "", func(r *rig) {
+			const host = "mine.cluster-custom-abc123.us-east-1.rds.amazonaws.com"
+			r.sim.SetDNS(host, "instance-3")
+			var log bytes.Buffer
+			cfg, err := ParseDSN("u:secret@tcp(" + host + ")/shop?" + params)
+			r.must(err)
+			db, err := OpenDB(cfg, WithDialer(r.sim.DialContext), WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			r.must(err)
+			r.must(r.exec(db, insert))
+			time.Sleep(time.Minute)
+			r.must(db.Close())
+			if n := strings.Count(log.String(), "level=WARN"); n != warnings || strings.Count(log.String(), "custom endpoint stands for") != warnings {
+				r.Errorf("%q: %s", params, log.String())
+			}
+		})
+	}
 }

@@ -96,7 +96,11 @@ func (cfg *Config) evenhanded() bool {
 
 // checkWeights warns, once, of weights for instances that there are not. They may come.
 func (cl *cluster) checkWeights(s *topology.Snapshot) {
-	if len(cl.cfg.ReaderWeights) == 0 || s.Writer() == nil || cl.weighed.Swap(true) {
+	if s.Writer() == nil || cl.weighed.Swap(true) {
+		return
+	}
+	if len(cl.cfg.ReaderWeights) == 0 {
+		cl.checkCustom(s)
 		return
 	}
 	strange := slices.DeleteFunc(slices.Sorted(maps.Keys(cl.cfg.ReaderWeights)), func(id string) bool {
@@ -111,6 +115,17 @@ func (cl *cluster) checkWeights(s *topology.Snapshot) {
 	}
 	cl.log.Warn("failoverproxy: fpReaderWeights names instances that the cluster does not have now",
 		"named", strings.Join(strange, ", "), "instances", strings.Join(known, ", "))
+}
+
+// checkCustom says that a custom endpoint's list of instances is not known here. Only the API of AWS
+// tells it, with privileges that programs seldom have.
+func (cl *cluster) checkCustom(s *topology.Snapshot) {
+	custom := slices.IndexFunc(cl.cfg.Hosts, func(host string) bool { return topology.EndpointOf(host) == topology.EndpointCustom })
+	if custom < 0 || len(s.Instances) < 2 {
+		return
+	}
+	cl.log.Warn("failoverproxy: which instances a custom endpoint stands for only the API of AWS tells: all of the cluster are used; "+
+		"fpReaderWeights=instance-2:1,*:0, say, keeps reads to those that it names", "endpoint", cl.cfg.Hosts[custom])
 }
 
 // timed is when a reader was asked: the zero time for a writer, which is not chosen by it.
