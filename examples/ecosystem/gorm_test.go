@@ -57,6 +57,7 @@ func TestGORMRoutes(t *testing.T) {
 		c.goes("Find in a transaction that only reads", sel, 0, 1, func() error { return GORMTransaction(db, find, &sql.TxOptions{ReadOnly: true}) })
 		c.goes("Find for the writer", sel, 1, 0, func() error { return find(db.WithContext(driver.WithTarget(t.Context(), topology.Writer))) })
 		c.goes("Find with a lock", sel, 1, 0, func() error { return find(db.Clauses(clause.Locking{Strength: "UPDATE"})) })
+		c.goes("Find right behind a lock", sel, 1, 0, func() error { return find(db) })
 		c.goes("Raw with a lock", sel, 1, 0, func() error { return db.Raw("SELECT * FROM orders FOR UPDATE SKIP LOCKED").Scan(&[]Order{}).Error })
 		c.goes("Find in a transaction", sel, 1, 0, func() error { return GORMTransaction(db, find) })
 		// GORM's own transaction around each Create.
