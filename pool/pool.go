@@ -61,8 +61,8 @@ type Config struct {
 	// Standstill is how long this process must have stood still to be treated so, see
 	// [Pool.Wake]: several seconds, as nothing else is to be taken for it; 0 = never.
 	Standstill time.Duration
-	// Thawed is called, without locks, when the process goes on after a standstill, with the
-	// time that it took. It must not block.
+	// Thawed is called when the process goes on after a standstill, with the
+	// time that it took. It must not block, nor call the pool: all who use it wait.
 	Thawed func(took time.Duration)
 	// Balance is how [Pool.Choose] chooses.
 	Balance Balance
@@ -96,6 +96,7 @@ type Pool struct {
 	normal    normals
 	turns     atomic.Uint64 // see Choose
 
+	waking  sync.Mutex         // serialises what follows a standstill
 	apply   sync.Mutex         // serialises Apply and Close
 	leaving []*Instance        // retired, with backends still out; guarded by apply
 	health  map[string]*health // of all members, by id; guarded by apply

@@ -13,15 +13,20 @@ import "time"
 // Wake is to be called before a statement is routed. If the process stood still it calls
 // Config.Thawed and gives up the connections that nobody uses. It knows by the keeper's clock, which
 // had stopped, and by the time of day: the monotonic clock stops with some machines.
+//
+// The keeper and the sessions wake up together: who comes second waits for the first.
 func (p *Pool) Wake() {
-	was, now := p.clock.Load(), time.Now().UnixNano()
-	limit := int64(p.cfg.Standstill)
-	if limit <= 0 || now-was <= limit || !p.clock.CompareAndSwap(was, now) {
+	if p.cfg.Standstill <= 0 || p.stood() == 0 {
 		return
 	}
-	p.thawed.Store(now)
+	p.waking.Lock()
+	defer p.waking.Unlock()
+	took := p.stood()
+	if took == 0 {
+		return
+	}
 	if p.cfg.Thawed != nil {
-		p.cfg.Thawed(time.Duration(now - was))
+		p.cfg.Thawed(took)
 	}
 	for _, in := range *p.instances.Load() {
 		for _, res := range in.backends.AcquireAllIdle() {
@@ -35,4 +40,15 @@ func (p *Pool) Wake() {
 		in.disturb(&in.resting, unused)
 		in.disturb(&in.kept, unused)
 	}
+	now := time.Now().UnixNano()
+	p.thawed.Store(now)
+	p.clock.Store(now) // last: those who see it go on
+}
+
+// stood is how long the process has stood still, 0 if it has not.
+func (p *Pool) stood() time.Duration {
+	if took := time.Duration(time.Now().UnixNano() - p.clock.Load()); took > p.cfg.Standstill {
+		return took
+	}
+	return 0
 }
