@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -134,6 +135,7 @@ func (st *stage) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 
 // TestCancelAStream cancels in the middle of a long result, read and unread.
 func TestCancelAStream(t *testing.T) {
+	runtime.GC() // what earlier tests have left is not to be collected while milliseconds count
 	const stream = "SELECT /*cancel_me*/ a.n, REPEAT('x', 100) FROM n a, n b, n c WHERE a.n >= 0"
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
 		for _, test := range []struct {
@@ -241,6 +243,7 @@ func TestCancelHitsNobodyElse(t *testing.T) {
 
 // TestCancelStorm cancels a thousand statements within a second.
 func TestCancelStorm(t *testing.T) {
+	runtime.GC() // as above
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
 		t.Run("row locks", func(t *testing.T) { storm(t, s, database, "SELECT /*storm*/ v FROM w WHERE id = 1 FOR UPDATE") })
 		// MariaDB's KILL tries for 2 s to get the one mutex that all sleepers share.
@@ -303,7 +306,8 @@ func storm(t *testing.T, s *mysqld.Server, database, query string) {
 	opened, replaced := connections()-before, int64(p.Dials-dials)
 	t.Logf("%d cancels in %s: %s; killed %d, failed %d, connections to kill %d; the server counted %d new ones; backends replaced %d, open %d",
 		size*each, took.Round(time.Millisecond), percentiles10(st.latencies), k.Killed, k.Failed, k.Connections, opened, replaced, p.Open)
-	if k.Connections > 2 || opened-replaced > 2 || replaced > size || p.Open > size {
+	// How many of the four are made depends on how fast the server answers.
+	if k.Connections > killWorkers || opened-replaced > killWorkers || replaced > size || p.Open > size {
 		t.Errorf("%d connections opened, %d of them to replace backends, %d to kill; %d open", opened, replaced, k.Connections, p.Open)
 	}
 	// A KILL that came before its statement did is repeated every 10 ms, for 80 ms at most.
@@ -410,6 +414,7 @@ func TestCancelWithoutMoreConnections(t *testing.T) {
 		}
 		st := stageOf(t, s, database, cfg)
 		st.number(st.db, "SELECT 1")
+		eventually(t, "the monitor has the other connection", func() bool { return st.c.Stats().MonitorConnections == 1 })
 		st.cancel(func() bool { return st.runs("cancel_me") > 0 }, func(ctx context.Context) error { return scan(ctx, st.db, "SELECT /*cancel_me*/ SLEEP(1)") })
 		eventually(t, "the backend is closed", func() bool { return st.pool().Open == 0 })
 		if k := st.c.Stats().Cancels; k.Failed != 1 || k.Connections != 0 {

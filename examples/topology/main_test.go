@@ -40,7 +40,7 @@ func contains(t *testing.T, text string, parts ...string) {
 // TestSimulation: without a DSN there is a failover to be seen, of each kind of cluster.
 func TestSimulation(t *testing.T) {
 	for kind, want := range map[string][]string{
-		"aurora":         {"aurora: server is Aurora 3.08.2", "epoch 1, writer instance-1", "instance-3  reader  up     20ms", "writer changed: instance-2", "epoch 3, writer instance-2"},
+		"aurora":         {"aurora: its endpoint has the form of Aurora's", "epoch 1, writer instance-1", "instance-3  reader  up     20ms", "writer changed: instance-2", "epoch 3, writer instance-2"},
 		"multiAZCluster": {"multiAZCluster: server is 8.0.39", "instance-3  reader  up     0ms", "writer changed: instance-2", ", writer instance-2"},
 		"dns":            {"dns: server is 8.0.39", "writer lost: 127.0.0.1", "writer changed: 127.0.0.1", "epoch 3, writer 127.0.0.1"},
 	} {
