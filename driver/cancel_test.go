@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,6 +134,10 @@ func (st *stage) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return errors.Join(failed, tx.Commit())
 }
 
+// cancelLimit is how long a statement may go on after its context has ended until its connection is
+// closed (internal/backend).
+const cancelLimit = 80 * time.Millisecond
+
 // TestCancelAStream cancels in the middle of a long result, read and unread.
 func TestCancelAStream(t *testing.T) {
 	runtime.GC() // what earlier tests have left is not to be collected while milliseconds count
@@ -149,30 +154,44 @@ func TestCancelAStream(t *testing.T) {
 			{"while nobody reads, prepared", stream + " AND a.n <> ?", []any{7}, false},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				st := newStage(t, s, database, "fpPoolSize=1")
-				id := st.number(st.db, "SELECT CONNECTION_ID()")
-				var read atomic.Int64
-				st.cancel(func() bool { return read.Load() >= 100 }, func(ctx context.Context) error {
-					rows, err := st.db.QueryContext(ctx, test.query, test.args...)
-					if err != nil {
-						return err
+				// A statement that has not ended within cancelLimit costs its connection, however
+				// rare that is: one that was slow says nothing.
+				for range 3 {
+					if took := cancelAStream(t, s, database, test.query, test.args, test.read); took < cancelLimit {
+						return
 					}
-					defer rows.Close()
-					for rows.Next() {
-						if read.Add(1) >= 100 && !test.read {
-							<-ctx.Done()
-						}
-					}
-					return errors.Join(rows.Err(), rows.Close())
-				})
-				eventually(t, "nothing runs", func() bool { return st.runs("cancel_me") == 0 })
-				if got := st.number(st.db, "SELECT CONNECTION_ID()"); got != id || st.pool().Dials != 1 {
-					t.Errorf("connection %d, was %d: %+v", got, id, st.pool())
 				}
-				t.Logf("ctx.Err() after %s, %d rows", percentiles10(st.latencies), read.Load())
+				t.Error("never within the limit")
 			})
 		}
 	})
+}
+
+// cancelAStream cancels a query whose rows are being read, and checks that its connection goes on.
+func cancelAStream(t *testing.T, s *mysqld.Server, database, query string, args []any, goesOn bool) (took time.Duration) {
+	st := newStage(t, s, database, "fpPoolSize=1")
+	id := st.number(st.db, "SELECT CONNECTION_ID()")
+	var read atomic.Int64
+	st.cancel(func() bool { return read.Load() >= 100 }, func(ctx context.Context) error {
+		rows, err := st.db.QueryContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if read.Add(1) >= 100 && !goesOn {
+				<-ctx.Done()
+			}
+		}
+		return errors.Join(rows.Err(), rows.Close())
+	})
+	eventually(t, "nothing runs", func() bool { return st.runs("cancel_me") == 0 })
+	took = slices.Max(st.latencies)
+	if got := st.number(st.db, "SELECT CONNECTION_ID()"); took < cancelLimit && (got != id || st.pool().Dials != 1) {
+		t.Errorf("connection %d, was %d: %+v", got, id, st.pool())
+	}
+	t.Logf("ctx.Err() after %s, %d rows", percentiles10(st.latencies), read.Load())
+	return took
 }
 
 // TestCancelHitsNobodyElse cancels thousands of statements while others use the same
