@@ -47,18 +47,10 @@ func (s *syncBuffer) String() string {
 // the ledger judged.
 func colour(t *testing.T, config aurorasim.Config, params string, happen, check func(c *coloured)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		config.Upstream, config.Network = aurorasim.Fake(), aurorasim.Memory
-		bg, err := aurorasim.StartBlueGreen(t.Context(), config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer bg.Close()
-		c := &coloured{deployed: &deployed{T: t, sim: bg.Blue, book: ledger.New(ledger.WithClassifier(fateOf))}, BlueGreen: bg, log: &syncBuffer{}}
-		c.open("fpFailoverTimeout=1m&" + params)
-		defer c.db.Close()
-		if err := c.book.Setup(t.Context(), c.db); err != nil {
-			t.Fatal(err)
+	still(t, config, "fpFailoverTimeout=1m&"+params, func(c *coloured) {
+		c.book = ledger.New(ledger.WithClassifier(fateOf))
+		if err := c.book.Setup(c.Context(), c.db); err != nil {
+			c.Fatal(err)
 		}
 		stop := c.load()
 		time.Sleep(10 * time.Second)
@@ -66,16 +58,13 @@ func colour(t *testing.T, config aurorasim.Config, params string, happen, check 
 		time.Sleep(30 * time.Second)
 		stop()
 		check(c)
-		verdict, err := c.book.Judge(t.Context(), c.db)
+		verdict, err := c.book.Judge(c.Context(), c.db)
 		if err != nil || !verdict.OK() || len(c.errs) > 0 {
-			t.Errorf("ledger %s, %v; errors of reads: %v", verdict, err, c.errs)
+			c.Errorf("ledger %s, %v; errors of reads: %v", verdict, err, c.errs)
 		}
-		t.Logf("%s; %d writes; first %s after green took them; %s", verdict, len(c.writes), c.firstWrite(c.WritableAt()), c.c.Snapshot())
+		c.Logf("%s; %d writes; first %s after green took them; %s", verdict, len(c.writes), c.firstWrite(c.WritableAt()), c.c.Snapshot())
 		if g := c.c.Stats().Gate; g.Entered != g.Drained || g.Waiting != 0 {
-			t.Errorf("gate: %+v", g)
-		}
-		if t.Failed() {
-			t.Log(c.log)
+			c.Errorf("gate: %+v", g)
 		}
 	})
 }

@@ -5,13 +5,14 @@ import (
 	"context"
 	"database/sql"
 	"io"
-	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	_ "github.com/failoverproxy/failoverproxy"
+	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 )
 
 // output is a buffer that the program and the test may use at a time.
@@ -34,13 +35,8 @@ func (o *output) String() string {
 
 // TestRehearsal uses the program as its documentation says.
 func TestRehearsal(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.11:0")
-	if err != nil {
-		t.Skipf("127.0.0.11 cannot be used here: %v", err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_, number, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	port := aurorasim.LoopbackPort(t)
+	number := strconv.Itoa(port)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	in, typed := io.Pipe()

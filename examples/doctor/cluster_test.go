@@ -21,17 +21,12 @@ import (
 var harmless = regexp.MustCompile(`^(SELECT @@|SELECT [A-Z_]+\(|SELECT SERVER_ID, |SELECT endpoint, |SET session_track_state_change = ON$|SHOW |KILL QUERY \d+$|SET NAMES |SET SESSION |SET @@session\.)`)
 
 // served is a simulated cluster that any program reaches, and a DSN that leads to it.
-func served(t *testing.T) (sim *aurorasim.Cluster, dsn string) {
+func served(t *testing.T) (*aurorasim.Cluster, string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.11:0")
-	if err != nil {
-		t.Skipf("127.0.0.11 cannot be used here: %v", err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port := aurorasim.LoopbackPort(t)
 	server := fakemysql.New(fakemysql.Config{Users: map[string]string{"u": canary}, Handler: minidb.New()})
 	t.Cleanup(server.Close)
-	sim, err = aurorasim.Start(t.Context(), aurorasim.Config{
+	sim, err := aurorasim.Start(t.Context(), aurorasim.Config{
 		Upstream: aurorasim.FakeServer(server), IDs: []string{"11", "12", "13"}, Network: aurorasim.Loopback, Port: port, TLS: true,
 	})
 	if err != nil {

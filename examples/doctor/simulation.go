@@ -7,24 +7,19 @@ import (
 
 	"github.com/failoverproxy/failoverproxy/driver"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
-	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
-	"github.com/failoverproxy/failoverproxy/internal/testutil/minidb"
 )
 
 // simulation is a cluster in this process. One of its readers is behind, so that there is something to
 // be seen.
 type simulation struct {
-	server  *fakemysql.Server
 	cluster *aurorasim.Cluster
 	cfg     *driver.Config
 }
 
 func simulate(ctx context.Context) (*simulation, error) {
-	s := &simulation{server: fakemysql.New(fakemysql.Config{Users: map[string]string{"sim": "sim"}, Handler: minidb.New()})}
+	s := &simulation{}
 	var err error
-	s.cluster, err = aurorasim.Start(ctx, aurorasim.Config{Upstream: aurorasim.FakeServer(s.server), TLS: true})
-	if err != nil {
-		s.server.Close()
+	if s.cluster, err = aurorasim.Start(ctx, aurorasim.Config{Upstream: aurorasim.Fake(), TLS: true}); err != nil {
 		return nil, err
 	}
 	s.cluster.Instance("instance-3").Lag(3 * time.Second)
@@ -38,5 +33,4 @@ func simulate(ctx context.Context) (*simulation, error) {
 
 func (s *simulation) close() {
 	_ = s.cluster.Close()
-	s.server.Close()
 }

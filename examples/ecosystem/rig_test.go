@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -56,7 +55,7 @@ func start(t *testing.T, flavor mysqld.Flavor) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := aurorasim.LoopbackPort(t)
 	sim, err := aurorasim.Start(t.Context(), aurorasim.Config{Upstream: upstream, Network: aurorasim.Loopback, IDs: []string{"11", "12", "13"}, Port: port})
 	if err != nil {
 		t.Fatal(err)
@@ -71,16 +70,6 @@ func start(t *testing.T, flavor mysqld.Flavor) *cluster {
 		t.Fatal(err)
 	}
 	return c
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.11:0")
-	if err != nil {
-		t.Skipf("127.0.0.11 cannot be used here: %v", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // failover kills the writer and promotes another instance, and returns when that takes writes.

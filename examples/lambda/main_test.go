@@ -28,7 +28,7 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	fake := fakemysql.New(fakemysql.Config{Users: map[string]string{"app": "secret"}, Handler: minidb.New()})
 	t.Cleanup(fake.Close)
-	behind, front := freePort(t), freePort(t)
+	behind, front := aurorasim.LoopbackPort(t), aurorasim.LoopbackPort(t)
 	sim, err := aurorasim.Start(t.Context(), aurorasim.Config{
 		Upstream: aurorasim.FakeServer(fake), Network: aurorasim.Loopback, Port: behind, IDs: []string{"11", "12", "13"},
 	})
@@ -52,17 +52,6 @@ func newStage(t *testing.T) *stage {
 		}
 	}
 	return s
-}
-
-// freePort is a port that nobody has on the addresses of the cluster.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.11:0")
-	if err != nil {
-		t.Skipf("127.0.0.11 cannot be used here: %v", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // dsn names the parameters of ours that let a test see in seconds what takes minutes otherwise: a standstill

@@ -57,18 +57,13 @@ func TestSimulation(t *testing.T) {
 }
 
 // served is a simulated cluster that any program reaches, and a DSN that leads to it.
-func served(t *testing.T, cfg aurorasim.Config) (sim *aurorasim.Cluster, dsn string) {
+func served(t *testing.T, cfg aurorasim.Config) (*aurorasim.Cluster, string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.11:0")
-	if err != nil {
-		t.Skipf("127.0.0.11 cannot be used here: %v", err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port := aurorasim.LoopbackPort(t)
 	server := fakemysql.New(fakemysql.Config{Users: map[string]string{"u": canary}, Handler: minidb.New()})
 	t.Cleanup(server.Close)
 	cfg.Upstream, cfg.IDs, cfg.Network, cfg.Port = aurorasim.FakeServer(server), []string{"11", "12", "13"}, aurorasim.Loopback, port
-	sim, err = aurorasim.Start(t.Context(), cfg)
+	sim, err := aurorasim.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

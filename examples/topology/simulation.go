@@ -10,13 +10,10 @@ import (
 
 	"github.com/failoverproxy/failoverproxy/driver"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
-	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
-	"github.com/failoverproxy/failoverproxy/internal/testutil/minidb"
 )
 
 // simulation is a cluster in this process that fails over.
 type simulation struct {
-	server  *fakemysql.Server
 	cluster *aurorasim.Cluster
 	cfg     *driver.Config
 }
@@ -38,11 +35,10 @@ func simulate(ctx context.Context, kind string) (*simulation, error) {
 	if !ok {
 		return nil, fmt.Errorf("-sim %q: want aurora, multiAZCluster or dns", kind)
 	}
-	s := &simulation{server: fakemysql.New(fakemysql.Config{Users: map[string]string{"sim": "sim"}, Handler: minidb.New()})}
-	config.Upstream, config.DiscardLog = aurorasim.FakeServer(s.server), true
+	s := &simulation{}
+	config.Upstream, config.DiscardLog = aurorasim.Fake(), true
 	var err error
 	if s.cluster, err = aurorasim.Start(ctx, config); err != nil {
-		s.server.Close()
 		return nil, err
 	}
 	s.cfg = driver.NewConfig()
@@ -87,5 +83,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 func (s *simulation) close() {
 	_ = s.cluster.Close()
-	s.server.Close()
 }
