@@ -119,8 +119,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	if cfg.ReaderLatencyWindow > 0 {
 		pooling.GaugeInterval = cfg.ProbeInterval
 	}
-	// Three polls that did not come, as for lags: what is known is not trusted any more.
-	pooling.Standstill, pooling.Thawed = max(3*cmp.Or(cfg.ProbeInterval, defaultProbeInterval), 3*time.Second), cl.thawed
+	pooling.Standstill, pooling.Thawed = cl.monitor.LagLife(), cl.thawed
 	if cfg.PoolSize.IsPercent() {
 		pooling.Size, pooling.Limit = 1, cl.poolLimit
 	}
@@ -256,13 +255,9 @@ func (cl *cluster) silent(id string) {
 }
 
 func (cl *cluster) stats() Stats {
-	var credentials CredentialsStats
-	if cl.credentials != nil {
-		credentials = cl.credentials.stats()
-	}
 	return Stats{
 		Pool: cl.pool.Stats(), Gate: cl.gate.Counters(), MonitorConnections: cl.monitor.Connections(),
-		Cancels: cl.canceler.stats(), Incidents: cl.incidents.Incidents(), Mirror: cl.mirror.counters(), Credentials: credentials,
+		Cancels: cl.canceler.stats(), Incidents: cl.incidents.Incidents(), Mirror: cl.mirror.counters(), Credentials: cl.credentials.stats(),
 		Statements: StatementStats{
 			Retried: cl.retried.Load(), OutcomeUnknown: cl.outcomeUnknown.Load(),
 			TransactionLost: cl.transactionLost.Load(), StateLost: cl.stateLost.Load(),
@@ -278,9 +273,7 @@ func (cl *cluster) close(ctx context.Context, force bool) error {
 	cl.monitor.Close()
 	cl.incidents.Close()
 	err := cl.pool.Close(ctx, force)
-	if cl.credentials != nil {
-		cl.credentials.close(ctx)
-	}
+	cl.credentials.close(ctx)
 	return errors.Join(err, cl.mirror.wait(ctx), cl.telemetry.close())
 }
 

@@ -113,7 +113,11 @@ func newCredentials(o options, limit time.Duration, instance func(addr string) t
 	return c
 }
 
+// stats of nil is that of no provider.
 func (c *credentials) stats() CredentialsStats {
+	if c == nil {
+		return CredentialsStats{}
+	}
 	return CredentialsStats{
 		Calls: c.calls.Load(), Refreshes: c.refreshes.Load(), Forced: c.forced.Load(), Failures: c.failures.Load(),
 	}
@@ -301,8 +305,12 @@ func (c *credentials) settle(a *account, g *grant, err error) {
 	}
 }
 
-// close ends all calls and waits for them, until ctx ends: the provider may not heed it.
+// close ends all calls and waits for them, until ctx ends: the provider may not heed it. There
+// are none of nil.
 func (c *credentials) close(ctx context.Context) {
+	if c == nil {
+		return
+	}
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()

@@ -48,7 +48,7 @@ var keys = []key{
 
 	newKey("fpFailoverTimeout", duration(0), 30*time.Second, func(c *Config) *time.Duration { return &c.FailoverTimeout }),
 	newKey("fpGateSize", number(0, 1_000_000_000), 10_000, func(c *Config) *int { return &c.GateSize }),
-	newKey("fpProbeInterval", durationOrOff(time.Millisecond), defaultProbeInterval, func(c *Config) *time.Duration { return &c.ProbeInterval }),
+	newKey("fpProbeInterval", durationOrOff(time.Millisecond), 5*time.Second, func(c *Config) *time.Duration { return &c.ProbeInterval }),
 	newKey("fpProbeIntervalFast", duration(time.Millisecond), 100*time.Millisecond, func(c *Config) *time.Duration { return &c.ProbeIntervalFast }),
 	newKey("fpProbeTimeout", duration(time.Millisecond), time.Second, func(c *Config) *time.Duration { return &c.ProbeTimeout }),
 	newKey("fpStallTimeout", duration(0), 2*time.Second, func(c *Config) *time.Duration { return &c.StallTimeout }),
@@ -60,8 +60,6 @@ var keys = []key{
 	newKey("fpCancelQuery", onOff(), true, func(c *Config) *bool { return &c.CancelQuery }),
 	newKey("fpTLSCA", text(), "", func(c *Config) *string { return &c.TLSCA }),
 }
-
-const defaultProbeInterval = 5 * time.Second
 
 // maxConnections is the largest value of MySQL's max_connections.
 const maxConnections = 100_000

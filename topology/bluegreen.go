@@ -243,6 +243,21 @@ func (m *Monitor) lookAt(ctx context.Context, conn Conn) (sighting, error) {
 	return s, nil
 }
 
+// glance is lookAt for those who need no more than the answer: nil if there is nothing of use in
+// it. An error says that there is none.
+func (m *Monitor) glance(ctx context.Context, conn Conn) (*sighting, error) {
+	s, err := m.lookAt(ctx, conn)
+	switch {
+	case err == nil:
+		s.by = remoteOf(conn)
+		return &s, nil
+	case errors.Is(err, errVague), m.cfg.Explain(err).answer():
+		return nil, nil //nolint:nilnil // as documented
+	default:
+		return nil, err
+	}
+}
+
 // errVague: there are rows, but none of a deployment that is known here. Those of a Multi-AZ DB
 // cluster have no roles.
 var errVague = errors.New("rows without a known role or status")

@@ -26,6 +26,9 @@ const (
 // lagLife is how long a lag is known.
 func (cfg *Config) lagLife() time.Duration { return max(lagPolls*cfg.Interval, lagLeast) }
 
+// LagLife is how long what was heard of the cluster is good: three polls, 3s at least.
+func (m *Monitor) LagLife() time.Duration { return m.cfg.lagLife() }
+
 // age forgets the lags that were seen at limit or before. Those of no limit do not get old.
 func (d *draft) age(limit time.Time) {
 	if limit.IsZero() || d.current().Writer() == nil {

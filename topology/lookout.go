@@ -36,14 +36,11 @@ func (m *Monitor) lookOut(ctx context.Context, seed string) *lookout {
 		if err != nil {
 			return
 		}
-		l.link = link
-		if s, err := m.lookAt(ctx, link); err == nil {
-			s.by = remoteOf(link)
-			l.sight = &s
-		} else if !m.cfg.Explain(err).answer() && err != errVague { //nolint:errorlint // our own, never wrapped
+		if l.sight, err = m.glance(ctx, link); err != nil {
 			link.abandon()
-			l.link = nil
+			return
 		}
+		l.link = link
 	})
 	return l
 }
@@ -69,13 +66,9 @@ func (m *Monitor) reconnoitre(ctx context.Context, d *discovery) bool {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel()
 	if d.lookout == nil {
-		s, err := m.lookAt(ctx, d.link)
-		if d.looked = err == nil || err == errVague || m.cfg.Explain(err).answer(); !d.looked { //nolint:errorlint // our own, never wrapped
-			return false
-		}
-		if err == nil {
-			s.by, d.sight = d.remote, &s
-		}
+		var err error
+		d.sight, err = m.glance(ctx, d.link)
+		d.looked = err == nil
 	} else {
 		select {
 		case <-d.lookout.done:

@@ -115,9 +115,7 @@ func (a *attempt) ask(ctx context.Context, m *Monitor) {
 	a.asked = a.link.addr
 	a.report, a.err = a.question(ctx, *m.provider.Load())
 	if a.err == nil && a.look {
-		if s, err := m.lookAt(ctx, a.link); err == nil {
-			a.sight = &s
-		}
+		a.sight, _ = m.glance(ctx, a.link) // whether it is there the question before has told
 	}
 	if a.err != nil {
 		a.link.abandon()

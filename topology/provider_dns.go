@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,13 +124,8 @@ func (d *dns) look(ctx context.Context, conn Conn) (id, host string, role Role, 
 	case v["hostname"].known():
 		host = net.JoinHostPort(v["hostname"].text, v["port"].text)
 	}
-	id = host
-	if c, ok := conn.(interface{ RemoteAddr() net.Addr }); ok && c.RemoteAddr() != nil {
-		id = c.RemoteAddr().String()
-	}
-	if host == "" {
-		host = id
-	}
+	id = cmp.Or(remoteOf(conn), host)
+	host = cmp.Or(host, id)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if host == d.host {

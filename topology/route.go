@@ -3,6 +3,7 @@ package topology
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"time"
@@ -92,16 +93,10 @@ func (r *routes) check(remote net.Addr) error {
 
 // clone is a copy to be changed. Nil is none yet.
 func (r *routes) clone() *routes {
-	c := &routes{ways: make(map[string]way), banned: make(map[string]time.Time)}
-	if r != nil {
-		for k, v := range r.ways {
-			c.ways[k] = v
-		}
-		for k, v := range r.banned {
-			c.banned[k] = v
-		}
+	if r == nil {
+		return &routes{ways: make(map[string]way), banned: make(map[string]time.Time)}
 	}
-	return c
+	return &routes{ways: maps.Clone(r.ways), banned: maps.Clone(r.banned)}
 }
 
 // pinned are the addresses whose names do not lead, as far as we know, where they should.

@@ -3,7 +3,6 @@ package topology
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -325,15 +324,12 @@ func (m *Monitor) admit(ctx context.Context, conn Conn, role Role) error {
 	case d.phase == phaseNone || d.switched || d.tired:
 		return nil
 	}
-	s, err := m.lookAt(ctx, conn)
-	switch problem := m.cfg.Explain(err); {
-	case err != nil && !errors.Is(err, errVague) && !problem.answer():
+	s, err := m.glance(ctx, conn)
+	if err != nil || s == nil {
 		return err
-	case err != nil:
-		return nil
 	}
-	s.by, s.leader = remoteOf(conn), role == Writer
-	if d.see(s).holds() {
+	s.leader = role == Writer
+	if d.see(*s).holds() {
 		m.Look()
 		return errHeld
 	}

@@ -348,7 +348,6 @@ func (w *watcher) take(r result) {
 		w.probed(r.probe())
 	}
 	if r.sight != nil {
-		r.sight.by = remoteOf(r.link)
 		r.sight.leader = r.errand != errandScout && r.id == w.Snapshot().LastWriter()
 		w.sighted(*r.sight)
 	}
