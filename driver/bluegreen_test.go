@@ -86,7 +86,7 @@ func (c *coloured) open(params string) {
 // strayed are the statements of the application that blue received after a moment.
 func (c *coloured) strayed(since time.Time) (n int) {
 	for _, r := range c.Blue.Relays(nil) {
-		if r.Executes() && r.Received.After(since) && strings.Contains(r.SQL, "fp_") {
+		if r.Executes() && !r.Received.Before(since) && strings.Contains(r.SQL, "fp_") {
 			n++
 		}
 	}
@@ -242,38 +242,85 @@ func TestBlueGreenLateStart(t *testing.T) {
 
 // TestBlueGreenFrozen: a process, as by SIGSTOP, sees nothing of the switchover but its end.
 // There is no such thing in a bubble: what it comes back to is a monitor that has not
-// polled and connections that were lost.
+// polled and connections that were lost, or one whose own connection was not: then who
+// connects to blue is the first to see it.
 func TestBlueGreenFrozen(t *testing.T) {
+	kept := aurorasim.Usual
+	kept.KeepConnections = true
 	for provider, config := range colours {
-		t.Run(provider, func(t *testing.T) {
-			still(t, config, "fpProbeInterval=1h&fpPoolIdleTimeout=1s&fpTopology="+provider, func(c *coloured) {
-				exec := func(query string) {
-					c.Helper()
-					if _, err := c.db.ExecContext(c.Context(), query); err != nil {
+		for name, s := range map[string]aurorasim.BlueGreenSwitchover{"lost": aurorasim.Usual, "kept": kept} {
+			t.Run(provider+"/"+name, func(t *testing.T) {
+				still(t, config, "fpProbeInterval=1h&fpPoolIdleTimeout=1s&fpTarget=auto&fpTopology="+provider, func(c *coloured) {
+					exec := func(query string) {
+						c.Helper()
+						if _, err := c.db.ExecContext(c.Context(), query); err != nil {
+							c.Error(err)
+						}
+					}
+					exec("CREATE TABLE fp_frozen (n INT)")
+					var script sync.WaitGroup
+					script.Go(func() { c.switchover(s) })
+					time.Sleep(25 * time.Second) // green takes writes, and names still lead to blue
+					since := time.Now()
+					var n int
+					if err := c.db.QueryRowContext(c.Context(), "SELECT COUNT(*) FROM fp_frozen").Scan(&n); err != nil {
 						c.Error(err)
 					}
-				}
-				exec("CREATE TABLE fp_frozen (n INT)")
-				var script sync.WaitGroup
-				script.Go(func() { c.switchover(aurorasim.Usual) })
-				time.Sleep(25 * time.Second) // green takes writes, and names still lead to blue
-				since := time.Now()
-				var n int
-				if err := c.db.QueryRowContext(c.Context(), "SELECT COUNT(*) FROM fp_frozen").Scan(&n); err != nil {
-					c.Error(err)
-				}
-				exec("INSERT INTO fp_frozen VALUES (1)")
-				if took := time.Since(since); took > time.Second {
-					c.Errorf("took %s", took)
-				}
-				if n := c.strayed(since); n > 0 {
-					c.Errorf("%d statements on blue", n)
-				}
-				script.Wait()
-				exec("INSERT INTO fp_frozen VALUES (1)")
+					exec("INSERT INTO fp_frozen VALUES (1)")
+					if took := time.Since(since); took > time.Second {
+						c.Errorf("took %s", took)
+					}
+					if n := c.strayed(since); n > 0 {
+						c.Errorf("%d statements on blue", n)
+					}
+					script.Wait()
+					exec("INSERT INTO fp_frozen VALUES (1)")
+				})
 			})
-		})
+		}
 	}
+}
+
+// TestBlueGreenLeavesBlue: what runs on a reader of blue, which the switchover does not end, ends when green is the
+// cluster. Nothing of it goes on with what blue has.
+func TestBlueGreenLeavesBlue(t *testing.T) {
+	still(t, colours["aurora"], "fpTarget=auto&fpTopology=aurora", func(c *coloured) {
+		if _, err := c.db.ExecContext(c.Context(), "CREATE TABLE fp_left (n INT)"); err != nil {
+			c.Fatal(err)
+		}
+		time.Sleep(time.Second) // until readers may read it
+		tx, err := c.db.BeginTx(c.Context(), &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			c.Fatal(err)
+		}
+		var n int
+		count := func() error { return tx.QueryRowContext(c.Context(), "SELECT COUNT(*) FROM fp_left").Scan(&n) }
+		if err := count(); err != nil {
+			c.Error(err)
+		}
+		var script sync.WaitGroup
+		script.Go(func() {
+			s := aurorasim.Usual
+			s.KeepConnections = true
+			c.switchover(s)
+		})
+		time.Sleep(9 * time.Second)
+		if err := count(); err != nil {
+			c.Errorf("while it is held: %v", err)
+		}
+		time.Sleep(6 * time.Second)
+		since := time.Now()
+		if err := count(); !errors.Is(err, failover.ErrTransactionLost) {
+			c.Errorf("after it: %v", err)
+		}
+		if err := tx.Rollback(); err != nil {
+			c.Error(err)
+		}
+		if n := c.strayed(since); n > 0 {
+			c.Errorf("%d statements on blue", n)
+		}
+		script.Wait()
+	})
 }
 
 // TestBlueGreenUnreachable: green cannot be reached. Statements end by their own limits, and when it

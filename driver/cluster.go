@@ -171,11 +171,26 @@ func (cl *cluster) incidentEnded(i failover.Incident) {
 // connect makes a backend and lets the server say who it is: names can lead to
 // another instance than they did when the snapshot was taken.
 func (cl *cluster) connect(ctx context.Context, m pool.Member) (*backend.Backend, error) {
+	since := cl.since(m.ID)
 	b, err := cl.dialer.Connect(ctx, m.Addr)
 	if err != nil {
 		return nil, err
 	}
-	return cl.equip(ctx, b, m, false)
+	if b, err = cl.equip(ctx, b, m, false); err == nil && cl.since(m.ID) != since {
+		// The pool is about to hear of it. Another server may have its place and name now.
+		b.Cut()
+		_ = b.Close()
+		return nil, fmt.Errorf("failoverproxy: %w: %s was replaced while it was connected to", topology.ErrIdentity, m.ID)
+	}
+	return b, err
+}
+
+// since is the epoch in which an instance took its role, 0 if it is gone.
+func (cl *cluster) since(id string) uint64 {
+	if in := cl.monitor.Snapshot().Lookup(id); in != nil {
+		return in.Since
+	}
+	return 0
 }
 
 // adopt has the pool take the connection over which the cluster was found, so that a new process

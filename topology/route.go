@@ -33,6 +33,7 @@ type way struct {
 	pin   string // where it is; "" = not known yet, or its name leads there
 	green string // the address by the name that it had
 	final bool   // for the name that it gets
+	home  bool   // that name leads there
 }
 
 // banFor is how long a server that was left is not used after all names lead elsewhere, which is
@@ -63,8 +64,8 @@ func (m *Monitor) Route(ctx context.Context, addr string) Route {
 		route.Addrs = []string{w.pin}
 	case w.pin != "": // the name may be gone already
 		route.Addrs = []string{w.green, w.pin}
-	case w.final && w.green != "":
-		route.Addrs = []string{addr, w.green}
+	case w.final && !w.home && w.green != "": // the name may lead to blue, the other cannot
+		route.Addrs = []string{w.green, addr}
 	}
 	for _, at := range []string{addr, final, w.green} {
 		if host, _, err := net.SplitHostPort(at); err == nil && !slices.Contains(route.Names, host) {

@@ -296,7 +296,7 @@ func (w *watcher) retraced(r result) {
 	}
 	routes = routes.clone()
 	at := routes.ways[r.addr]
-	at.pin = ""
+	at.pin, at.home = "", true
 	routes.ways[r.addr] = at
 	if len(routes.pinned()) == 0 {
 		for home := range routes.banned {
