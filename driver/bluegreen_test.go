@@ -139,6 +139,7 @@ func TestBlueGreen(t *testing.T) {
 			},
 		} {
 			t.Run(provider+"/"+name, func(t *testing.T) {
+				t.Parallel()
 				script, within := brisk(), max(tc.within, 150*time.Millisecond)
 				tc.change(&script)
 				colour(t, config, "fpTopology="+provider, func(c *coloured) { c.switchover(script) }, func(c *coloured) {

@@ -136,6 +136,7 @@ func TestSilentDeath(t *testing.T) {
 	} {
 		for fault, set := range silences {
 			t.Run(how+"/"+fault, func(t *testing.T) {
+				t.Parallel()
 				var longest time.Duration
 				for _, phase := range []time.Duration{0, time.Millisecond, 33 * time.Millisecond, 50 * time.Millisecond, 99 * time.Millisecond, 150 * time.Millisecond} {
 					// Without the readers' help, which would hide how long it takes.

@@ -199,6 +199,7 @@ func TestDNS(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			config := aurorasim.Config{Deployment: aurorasim.MultiAZInstance, Instances: 2}
 			deploy(t, config, "fpTopology=dns", func(d *deployed) {
 				var more sync.WaitGroup

@@ -74,6 +74,7 @@ func TestFencing(t *testing.T) {
 		"the old writer's clock jumps forward when it is back": {believer(aurorasim.Kill), func(r *rig) { r.sim.Instance("instance-1").Skew(time.Hour) }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			bubble(t, "fpReadFallback=off", func(r *rig) {
 				l := r.load()
 				time.Sleep(time.Second)

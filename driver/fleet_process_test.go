@@ -236,14 +236,14 @@ func (f *realFleet) live(processes int) {
 	if f.long || f.server.Flavor == mysqld.FlavorMariaDB {
 		f.kill(processes / 2)
 		f.phase("half are killed")
+		if f.long {
+			f.start(processes / 2)
+			f.phase("half are back")
+		}
+		f.kill(len(f.processes))
+		f.start(processes)
+		f.phase("all restart")
 	}
-	if f.long {
-		f.start(processes / 2)
-		f.phase("half are back")
-	}
-	f.kill(len(f.processes))
-	f.start(processes)
-	f.phase("all restart")
 	for i, p := range f.processes {
 		_ = p.stdin.Close()
 		<-p.read

@@ -30,6 +30,7 @@ func TestMultiAZCluster(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			config := aurorasim.Config{Deployment: aurorasim.MultiAZCluster}
 			deploy(t, config, "fpTopology=multiAZCluster", func(d *deployed) {
 				d.settled("epoch 2: instance-1 writer up, instance-2 reader up, instance-3 reader up")

@@ -39,6 +39,7 @@ func TestMutations(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // linking has one thread
 			m, err := readMutation(file)
 			if err != nil {
 				t.Fatal(err)

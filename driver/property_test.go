@@ -108,8 +108,9 @@ func TestPropertyFindsASeededBug(t *testing.T) {
 	for _, variable := range []string{"sql_mode", "time_zone", "lc_time_names"} {
 		t.Run(variable, func(t *testing.T) {
 			forgotten = variable
-			defer func() { forgotten = "" }()
+			t.Cleanup(func() { forgotten = "" })
 			mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, _ string) {
+				t.Parallel() // as above
 				rig := propertyRig(t, s, 3)
 				for seed := range uint64(5) {
 					p := program.Options{}.Generate(100+seed, 4000, s.Flavor)

@@ -241,6 +241,7 @@ func TestView(t *testing.T) {
 		}, 60200 * time.Millisecond, "instance-1", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			bubble(t, test.params, func(r *rig) {
 				l := r.load()
 				time.Sleep(time.Second)
