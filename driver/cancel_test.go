@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,7 +82,7 @@ func TestCancelKeepsTheBackend(t *testing.T) {
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
-				st := newStage(t, s, database, "fpPoolSize=1")
+				st := newStage(t, s, database, "fpPoolSize=1", unhurried)
 				st.asRoot("DELETE FROM w WHERE id = 2")
 				id := st.number(st.db, "SELECT CONNECTION_ID()")
 				holder, err := st.root.BeginTx(context.Background(), nil)
@@ -134,13 +133,8 @@ func (st *stage) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return errors.Join(failed, tx.Commit())
 }
 
-// cancelLimit is how long a statement may go on after its context has ended until its connection is
-// closed (internal/backend).
-const cancelLimit = 80 * time.Millisecond
-
 // TestCancelAStream cancels in the middle of a long result, read and unread.
 func TestCancelAStream(t *testing.T) {
-	runtime.GC() // what earlier tests have left is not to be collected while milliseconds count
 	const stream = "SELECT /*cancel_me*/ a.n, REPEAT('x', 100) FROM n a, n b, n c WHERE a.n >= 0"
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
 		for _, test := range []struct {
@@ -154,22 +148,16 @@ func TestCancelAStream(t *testing.T) {
 			{"while nobody reads, prepared", stream + " AND a.n <> ?", []any{7}, false},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				// A statement that has not ended within cancelLimit costs its connection, however
-				// rare that is: one that was slow says nothing.
-				for range 3 {
-					if took := cancelAStream(t, s, database, test.query, test.args, test.read); took < cancelLimit {
-						return
-					}
-				}
-				t.Error("never within the limit")
+				cancelAStream(t, s, database, test.query, test.args, test.read)
 			})
 		}
 	})
 }
 
 // cancelAStream cancels a query whose rows are being read, and checks that its connection goes on.
-func cancelAStream(t *testing.T, s *mysqld.Server, database, query string, args []any, goesOn bool) (took time.Duration) {
-	st := newStage(t, s, database, "fpPoolSize=1")
+func cancelAStream(t *testing.T, s *mysqld.Server, database, query string, args []any, goesOn bool) {
+	t.Helper()
+	st := newStage(t, s, database, "fpPoolSize=1", unhurried)
 	id := st.number(st.db, "SELECT CONNECTION_ID()")
 	var read atomic.Int64
 	st.cancel(func() bool { return read.Load() >= 100 }, func(ctx context.Context) error {
@@ -186,12 +174,10 @@ func cancelAStream(t *testing.T, s *mysqld.Server, database, query string, args 
 		return errors.Join(rows.Err(), rows.Close())
 	})
 	eventually(t, "nothing runs", func() bool { return st.runs("cancel_me") == 0 })
-	took = slices.Max(st.latencies)
-	if got := st.number(st.db, "SELECT CONNECTION_ID()"); took < cancelLimit && (got != id || st.pool().Dials != 1) {
+	if got := st.number(st.db, "SELECT CONNECTION_ID()"); got != id || st.pool().Dials != 1 {
 		t.Errorf("connection %d, was %d: %+v", got, id, st.pool())
 	}
 	t.Logf("ctx.Err() after %s, %d rows", percentiles10(st.latencies), read.Load())
-	return took
 }
 
 // TestCancelHitsNobodyElse cancels thousands of statements while others use the same
@@ -202,7 +188,7 @@ func TestCancelHitsNobodyElse(t *testing.T) {
 		cancels = 300
 	}
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
-		st := newStage(t, s, database, "fpPoolSize=3")
+		st := newStage(t, s, database, "fpPoolSize=3", unhurried)
 		var cancelled, innocent, finished atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 3 {
@@ -251,8 +237,8 @@ func TestCancelHitsNobodyElse(t *testing.T) {
 		k, p := st.c.Stats().Cancels, st.pool()
 		t.Logf("%d cancelled, %d innocent; killed %d, failed %d, connections %d; %+v",
 			cancelled.Load(), innocent.Load(), k.Killed, k.Failed, k.Connections, p)
-		if lost := p.Dials - 3; lost > k.Killed/50 {
-			t.Errorf("%d of %d cancels cost a connection", lost, k.Killed)
+		if p.Dials != 3 {
+			t.Errorf("%d of %d cancels cost a connection", p.Dials-3, k.Killed)
 		}
 		if killed := k.Killed; p.Open > 3 || k.Connections > killWorkers || int64(killed) < cancels/4 || innocent.Load() < cancels/4 {
 			t.Errorf("%d open, %d connections to kill", p.Open, k.Connections)
@@ -262,7 +248,7 @@ func TestCancelHitsNobodyElse(t *testing.T) {
 
 // TestCancelStorm cancels a thousand statements within a second.
 func TestCancelStorm(t *testing.T) {
-	runtime.GC() // as above
+	runtime.GC() // what earlier tests have left is not to be collected while milliseconds count
 	mysqld.EachShared(t, func(t *testing.T, s *mysqld.Server, database string) {
 		t.Run("row locks", func(t *testing.T) { storm(t, s, database, "SELECT /*storm*/ v FROM w WHERE id = 1 FOR UPDATE") })
 		// MariaDB's KILL tries for 2 s to get the one mutex that all sleepers share.

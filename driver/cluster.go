@@ -81,7 +81,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 		cl.canceler.most = 1 // there may be room for no more
 	}
 	if cfg.CancelQuery {
-		dial.Stop = cl.canceler.stop
+		dial.Stop, dial.StopLimit = cl.canceler.stop, o.stopLimit
 	}
 	cl.dialer = backend.NewDialer(dial)
 	cl.mirror = newMirror(o.mirror, cl.log)

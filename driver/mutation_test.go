@@ -173,7 +173,7 @@ func control(t *testing.T, seed string) string {
 // runSeeds runs TestChaos of a binary. The error is that it failed.
 func runSeeds(t *testing.T, binary, first string, count int) (output []byte, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "-test.run", "^TestChaos$", "-test.failfast")
 	cmd.Env = append(os.Environ(), envChaosSmall+"=off", envChaosPlan+"=", envChaosSeed+"="+first, fmt.Sprintf("%s=%d", envChaosSeeds, count))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"time"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
@@ -28,6 +29,8 @@ type options struct {
 
 	authority *authority // of fpTLSCA; nil without
 	wrap      wrapOptions
+
+	stopLimit time.Duration // see backend.Config; 0, but where tests of slow machines have time
 }
 
 // log is the logger, which is never nil.

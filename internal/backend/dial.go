@@ -44,6 +44,9 @@ type Config struct {
 	// ctx; until it has returned the backend is not used for anything else. nil closes
 	// the connection instead. Networks of mysql.RegisterDialContext are closed always.
 	Stop func(ctx context.Context, b *Backend) error
+	// StopLimit is how long after the end of its context a statement may go on until its
+	// connection is closed. 0 = DefaultStopLimit.
+	StopLimit time.Duration
 	// Statements is how many prepared statements a backend keeps.
 	Statements int
 	// Logger receives what the wrapped driver logs; nil discards it.
@@ -144,7 +147,7 @@ func (d *Dialer) attempt(ctx context.Context, addr, name string, route Route, lo
 	if d.cfg.Logger != nil {
 		cfg.Logger = d.cfg.Logger
 	}
-	b := &Backend{addr: addr, login: login, statements: statements{capacity: d.cfg.Statements}, guard: guard{stop: d.cfg.Stop}}
+	b := &Backend{addr: addr, login: login, statements: statements{capacity: d.cfg.Statements}, guard: d.guard()}
 	if d.tracked {
 		cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			raw, err := d.dial(ctx, network, addr, route)

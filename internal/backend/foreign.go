@@ -30,7 +30,7 @@ func (d *Dialer) foreign(ctx context.Context, addr string) (*Backend, error) {
 	}
 	b := &Backend{
 		addr: addr, statements: statements{capacity: d.cfg.Statements},
-		guard: guard{stop: d.cfg.Stop}, foreign: &foreign{release: release},
+		guard: d.guard(), foreign: &foreign{release: release},
 	}
 	if err = d.adopt(b, made); err == nil {
 		err = b.greet(ctx)

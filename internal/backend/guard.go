@@ -1,20 +1,21 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
 )
 
-// cancelLimit is how long after the end of its context a statement may go on until its
-// connection is closed: so the caller is told within 100 ms.
-const cancelLimit = 80 * time.Millisecond
+// DefaultStopLimit is that of [Config]: so the caller is told within 100 ms.
+const DefaultStopLimit = 80 * time.Millisecond
 
 // guard watches a statement's context, so that the wrapped driver need not: it would
 // close the connection. A guard has one goroutine, started by the first statement
 // whose context can end.
 type guard struct {
-	stop func(ctx context.Context, b *Backend) error // nil = leave it to the wrapped driver
+	stop  func(ctx context.Context, b *Backend) error // nil = leave it to the wrapped driver
+	limit time.Duration
 
 	begin   chan context.Context
 	end     chan struct{}
@@ -24,6 +25,10 @@ type guard struct {
 	ctx     context.Context //nolint:containedctx // of the statement that is watched
 	active  bool            // owner's: one is
 	stopped bool            // its context has ended; the owner's once it is told of the end
+}
+
+func (d *Dialer) guard() guard {
+	return guard{stop: d.cfg.Stop, limit: cmp.Or(d.cfg.StopLimit, DefaultStopLimit)}
 }
 
 // Begin begins a statement, for [Backend.Progress], and watches its context until
@@ -89,9 +94,9 @@ func (g *guard) watch(b *Backend) {
 // interrupt stops the statement and waits for its end. The lease is kept meanwhile: so
 // what is stopped can be nobody else's statement.
 func (g *guard) interrupt(b *Backend) {
-	limit := time.AfterFunc(cancelLimit, b.Cut)
+	limit := time.AfterFunc(g.limit, b.Cut)
 	defer limit.Stop()
-	ctx, cancel := context.WithTimeout(context.Background(), cancelLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), g.limit)
 	defer cancel()
 	for {
 		if g.stop(ctx, b) != nil {

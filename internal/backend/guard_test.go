@@ -68,10 +68,10 @@ func TestGuard(t *testing.T) {
 		"Stop takes for ever": {func(ctx context.Context, _ *Backend, _ *fakemysql.Server) error {
 			<-ctx.Done()
 			return ctx.Err()
-		}, "SELECT SLEEP(30)", ending{true, true, true, patience + cancelLimit}},
+		}, "SELECT SLEEP(30)", ending{true, true, true, patience + DefaultStopLimit}},
 		"Stop helps nothing": {func(context.Context, *Backend, *fakemysql.Server) error {
 			return nil
-		}, "SELECT SLEEP(30)", ending{true, true, true, patience + cancelLimit}},
+		}, "SELECT SLEEP(30)", ending{true, true, true, patience + DefaultStopLimit}},
 		"the statement ends while Stop is under way": {func(_ context.Context, b *Backend, s *fakemysql.Server) error {
 			s.Kill(b.ThreadID(), true)
 			time.Sleep(50 * time.Millisecond) // End must wait: a KILL may still be on its way
@@ -148,7 +148,7 @@ func TestCloseWhileWatching(t *testing.T) {
 				start := time.Now()
 				_ = b.Close()
 				_ = b.Close()
-				want := map[bool]time.Duration{true: cancelLimit}[cancelled]
+				want := map[bool]time.Duration{true: DefaultStopLimit}[cancelled]
 				if took := time.Since(start); took != want || (stops.Load() == 1) != cancelled {
 					t.Errorf("took %s, want %s; %d stops", took, want, stops.Load())
 				}
