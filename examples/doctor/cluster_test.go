@@ -40,12 +40,15 @@ func served(t *testing.T) (*aurorasim.Cluster, string) {
 	return sim, fmt.Sprintf("u:%s@tcp(127.0.0.11:%d)/?fpInstanceHost=127.0.0.?:%d&fpTLSCA=%s", canary, port, port, strings.ReplaceAll(file, "/", "%2F"))
 }
 
-// TestNothingChanges: what the instances get to hear changes nothing.
+// TestNothingChanges: what the instances get to hear changes nothing, whatever the program's own
+// connections begin with.
 func TestNothingChanges(t *testing.T) {
 	sim, dsn := served(t)
-	if code, out, _ := examined(t, options{dsn: dsn}); code != exitHealthy {
+	code, out, _ := examined(t, options{dsn: dsn + "&fpInitQuery=INSERT+INTO+connects+VALUES+(1)"})
+	if code != exitHealthy {
 		t.Errorf("exit code %d: %s", code, out)
 	}
+	contains(t, out, "skip  init query")
 	heard := sim.Relays(nil)
 	if len(heard) < 10 {
 		t.Errorf("only %d statements", len(heard))

@@ -55,6 +55,7 @@ func (f *facts) find(ctx context.Context, timeout time.Duration) error {
 	cfg.FailoverTimeout = min(cfg.FailoverTimeout, timeout)
 	cfg.ProbeTimeout = min(cfg.ProbeTimeout, timeout)
 	cfg.PoolMinIdle = 0
+	cfg.InitQuery = "" // may change something, and the pool takes over the connection of the discovery
 	// Replicas are asked in turn, half of them at each poll.
 	cfg.ProbeInterval = max(min(cfg.ProbeInterval, 300*time.Millisecond), cfg.ProbeIntervalFast)
 	var heard sync.Mutex
