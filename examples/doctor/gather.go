@@ -52,8 +52,10 @@ func (f *facts) sort() {
 // be asked are the hosts of the DSN.
 func (f *facts) find(ctx context.Context, timeout time.Duration) error {
 	cfg := f.cfg.Clone()
-	cfg.FailoverTimeout = min(cfg.FailoverTimeout, timeout)
-	cfg.ProbeTimeout = min(cfg.ProbeTimeout, timeout)
+	if cfg.FailoverTimeout <= 0 || cfg.FailoverTimeout > timeout { // 0 has no bound
+		cfg.FailoverTimeout = timeout
+	}
+	cfg.ProbeTimeout, cfg.ProbeIntervalFast = min(cfg.ProbeTimeout, timeout), min(cfg.ProbeIntervalFast, timeout)
 	cfg.PoolMinIdle = 0
 	cfg.InitQuery = "" // may change something, and the pool takes over the connection of the discovery
 	// Replicas are asked in turn, half of them at each poll.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"flag"
 	"net"
@@ -136,18 +137,51 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-func TestBadInput(t *testing.T) {
+// nobody is an address at which nobody listens.
+func nobody(t *testing.T) string {
+	t.Helper()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed.Close()
+	defer closed.Close()
+	return closed.Addr().String()
+}
+
+// TestTimeout: -timeout bounds the wait for a cluster, whatever the program's own bound is.
+func TestTimeout(t *testing.T) {
+	for name, tc := range map[string]struct {
+		timeout time.Duration
+		param   string
+	}{
+		"the program waits for ever":        {200 * time.Millisecond, "fpFailoverTimeout=0"},
+		"shorter than fpProbeIntervalFast":  {50 * time.Millisecond, ""},
+		"shorter than all that there is":    {time.Millisecond, ""},
+		"shorter, and the program for ever": {50 * time.Millisecond, "fpFailoverTimeout=0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			var out, errs bytes.Buffer
+			code := run(ctx, options{dsn: "u@tcp(" + nobody(t) + ")/?" + tc.param, processes: 1, timeout: tc.timeout, now: today}, &out, &errs)
+			if ctx.Err() != nil {
+				t.Error("it waits for ever")
+			}
+			if code != exitUnreachable || errs.Len() > 0 {
+				t.Errorf("exit code %d: %s", code, &errs)
+			}
+			contains(t, out.String(), "fail  connect")
+		})
+	}
+}
+
+func TestBadInput(t *testing.T) {
 	for dsn, want := range map[string]string{
-		"u:" + canary + "@tcp(host":                 "doctor: ",
-		"u:" + canary + "@tcp(host)/?fpTopologie=a": "fpTopology",
-		"u:" + canary + "@tcp(host)/?fpTLSCA=none":  "fpTLSCA",
-		"u:" + canary + "@tcp(" + closed.Addr().String() + ")/?fpFailoverTimeout=100ms&fpProbeTimeout=100ms": "nobody listens there",
-		"u:" + canary + "@tcp(nowhere.invalid)/": "the name does not exist",
+		"u:" + canary + "@tcp(host":                                                             "doctor: ",
+		"u:" + canary + "@tcp(host)/?fpTopologie=a":                                             "fpTopology",
+		"u:" + canary + "@tcp(host)/?fpTLSCA=none":                                              "fpTLSCA",
+		"u:" + canary + "@tcp(" + nobody(t) + ")/?fpFailoverTimeout=100ms&fpProbeTimeout=100ms": "nobody listens there",
+		"u:" + canary + "@tcp(nowhere.invalid)/":                                                "the name does not exist",
 	} {
 		code, out, errs := examined(t, options{dsn: dsn})
 		if code != exitUnreachable || !strings.Contains(out+errs, want) {
