@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -152,4 +153,31 @@ func TestUnreadable(t *testing.T) {
 	environment(t, server.URL)
 	_, _, _, err := Secret(SecretConfig{ID: secretID}).Credentials(t.Context(), at("a:1"))
 	wants(t, err, "Secrets Manager GetSecretValue: the answer cannot be read")
+}
+
+// TestCredentialProcess: what a process prints that is no credentials may have them in it, behind a
+// greeting, say, or beside a time in another form.
+func TestCredentialProcess(t *testing.T) {
+	const keys = `{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "canary", "SessionToken": "canary", "Expiration": "%s"}`
+	for _, c := range []struct{ does, want string }{
+		{"echo hello; echo '" + fmt.Sprintf(keys, "2126-01-02T15:04:05Z") + "'", "credential_process: its output cannot be read"},
+		{"echo '" + fmt.Sprintf(keys, "tomorrow") + "'", "credential_process: its output cannot be read"},
+		{"echo '" + keys[:60] + "'", "credential_process: its output cannot be read"},
+		{"echo canary; exit 3", "error in credential_process: exit status 3"},
+		{"echo '{}'", "wrong version in process output"},
+	} {
+		environment(t, "http://127.0.0.1:1")
+		t.Setenv("AWS_ACCESS_KEY_ID", "")
+		script, config := filepath.Join(t.TempDir(), "keys"), filepath.Join(t.TempDir(), "config")
+		for file, text := range map[string]string{script: c.does, config: "[default]\ncredential_process = sh " + script + "\n"} {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Setenv("AWS_CONFIG_FILE", config)
+		_, _, _, err := IAM(IAMConfig{User: "app"}).Credentials(t.Context(), at(instanceA))
+		wants(t, err, "no IAM token", "AWS credentials: ", c.want)
+		_, _, _, err = Secret(SecretConfig{ID: secretID}).Credentials(t.Context(), at("a:1"))
+		wants(t, err, "no credentials from secret", "GetSecretValue", c.want)
+	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"strings"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	"github.com/aws/smithy-go"
 )
 
@@ -93,7 +95,22 @@ func describe(call string, err error) (text string, cause error) {
 	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
 		return call + "the answer cannot be read", nil // it holds the answer
 	}
+	if process, ok := errors.AsType[*processcreds.ProviderError](err); ok && quotes(process) {
+		return call + "credential_process: its output cannot be read: want one JSON object, and nothing else", nil
+	}
 	return err.Error(), err // which names the call itself
+}
+
+// quotes tells whether an error of a credential_process has all of its output in it, keys included,
+// as that of an output has which is no JSON of the right form. Others are fixed texts, or say how
+// the process ended.
+func quotes(e *processcreds.ProviderError) bool {
+	if errors.Unwrap(e.Err) == nil {
+		return false
+	}
+	_, ended := errors.AsType[*exec.ExitError](e.Err)
+	_, missing := errors.AsType[*exec.Error](e.Err)
+	return !ended && !missing
 }
 
 // temporary tells whether a failure may be over soon: that of a network, of a service,
