@@ -119,3 +119,33 @@ func TestCredentialsInClear(t *testing.T) {
 		})
 	}
 }
+
+// TestCredentialsRefusedProbe: a server that refuses a password is alive, however often it is
+// tried again and wherever in that the time for a probe ends. What runs there goes on.
+func TestCredentialsRefusedProbe(t *testing.T) {
+	for _, timeout := range []string{"1s", "700ms", "300ms"} {
+		t.Run(timeout, func(t *testing.T) {
+			locked(t, "fpProbeInterval=0&fpProbeTimeout="+timeout, &vault{}, func(s *safe) {
+				tx, err := s.db.BeginTx(s.Context(), nil)
+				s.must(err)
+				_, err = tx.ExecContext(s.Context(), update)
+				s.must(err)
+				s.server.SetUsers(map[string]string{"u": "second-secret"}) // and nobody tells the provider
+				before := s.c.Snapshot()
+				s.c.cluster.monitor.Suspect(before.Writer().ID, before.Epoch, topology.ReasonConnectionLost)
+				time.Sleep(time.Minute)
+				for _, in := range s.c.Snapshot().Instances {
+					if in.State == topology.StateDown {
+						s.Errorf("%s is %s:\n%s", in.ID, in.State, s.log)
+					}
+				}
+				_, err = tx.ExecContext(s.Context(), update)
+				s.must(err)
+				s.must(tx.Commit())
+				s.vault.set(func() { s.vault.password = "second-secret" })
+				time.Sleep(20 * time.Second)
+				s.must(s.exec(s.db, insert))
+			})
+		})
+	}
+}

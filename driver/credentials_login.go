@@ -58,24 +58,36 @@ func (c *credentials) renew(ctx context.Context, a *account, g *grant, refusal e
 		next, failure := c.another(ctx, a, g)
 		if failure == nil && (try > 0 || !next.Same(g.Login)) {
 			b, err := dial(next.Login)
-			if !failover.Denied(err) {
+			switch {
+			case failover.Denied(err):
+				g, refusal = next, err
+			case unheard(ctx, err):
+				return nil, denied(a.addr, refusal, failure)
+			default:
 				c.took(a, next, err)
 				return b, err
 			}
-			g, refusal = next, err
 		}
 		if old := c.former(a, g); old != nil {
 			b, err := dial(old.Login)
-			if !failover.Denied(err) {
+			switch {
+			case failover.Denied(err):
+				c.forget(a, old)
+			case unheard(ctx, err):
+				return nil, denied(a.addr, refusal, failure)
+			default:
 				return b, err
 			}
-			c.forget(a, old)
 		}
 		if !waits || !c.rest(ctx, a, limit) {
 			return nil, denied(a.addr, refusal, failure)
 		}
 	}
 }
+
+// unheard reports whether another try ended because there was no time left for it. That says
+// nothing about the server, which has answered the one before: it must not be taken for dead.
+func unheard(ctx context.Context, err error) bool { return err != nil && ctx.Err() != nil }
 
 // denied is the error of a connection that no login could be found for.
 func denied(addr string, refusal, failure error) error {
