@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/failoverproxy/failoverproxy/failover"
+	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/minidb"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/wire"
@@ -145,6 +147,29 @@ func TestCredentialsRefusedProbe(t *testing.T) {
 				s.vault.set(func() { s.vault.password = "second-secret" })
 				time.Sleep(20 * time.Second)
 				s.must(s.exec(s.db, insert))
+			})
+		})
+	}
+}
+
+// TestRefusedLogins: nor is a server dead that lets nobody in for any other reason.
+func TestRefusedLogins(t *testing.T) {
+	for _, number := range []uint16{1045, 1130, 1251, 3118, 3159, 3955, 4150} {
+		t.Run(strconv.Itoa(int(number)), func(t *testing.T) {
+			locked(t, "fpProbeInterval=0", &vault{}, func(s *safe) {
+				tx, err := s.db.BeginTx(s.Context(), nil)
+				s.must(err)
+				_, err = tx.ExecContext(s.Context(), update)
+				s.must(err)
+				for _, in := range s.sim.Instances() {
+					in.ErrorThenClose(number, "no", aurorasim.Logins)
+				}
+				before := s.c.Snapshot()
+				s.c.cluster.monitor.Suspect(before.Writer().ID, before.Epoch, topology.ReasonConnectionLost)
+				time.Sleep(20 * time.Second)
+				_, err = tx.ExecContext(s.Context(), update)
+				s.must(err)
+				s.must(tx.Commit())
 			})
 		})
 	}

@@ -58,6 +58,7 @@ const (
 	erUserLimit          = 1226 // ER_USER_LIMIT_REACHED
 	erSpecificAccess     = 1227 // ER_SPECIFIC_ACCESS_DENIED_ERROR
 	erUnknownPrepared    = 1243 // ER_UNKNOWN_STMT_HANDLER
+	erNotSupportedAuth   = 1251 // ER_NOT_SUPPORTED_AUTH_MODE
 	erOptionPrevents     = 1290 // ER_OPTION_PREVENTS_STATEMENT: --read-only, --super-read-only, --innodb-read-only
 	erNoSuchRoutine      = 1305 // ER_SP_DOES_NOT_EXIST
 	erXARollback         = 1402 // ER_XA_RBROLLBACK
@@ -80,9 +81,12 @@ const (
 	erRunHook            = 3100 // ER_RUN_HOOK_ERROR: a group's plugin, before a commit
 	erRolledBackAtCommit = 3101 // ER_TRANSACTION_ROLLBACK_DURING_COMMIT
 	erDisabledEngine     = 3161 // ER_DISABLED_STORAGE_ENGINE
+	erSecureTransport    = 3159 // ER_SECURE_TRANSPORT_REQUIRED
 	erNotAvailable       = 3168 // ER_SERVER_ISNT_AVAILABLE
 	erSessionKilled      = 3169 // ER_SESSION_WAS_KILLED
+	erLoginsFailed       = 3955 // ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK: FAILED_LOGIN_ATTEMPTS
 	erIdleDisconnect     = 4031 // ER_CLIENT_INTERACTION_TIMEOUT: the server closed an idle connection
+	erLoginsFailedMaria  = 4150 // MariaDB ER_USER_IS_BLOCKED: max_password_errors
 	erAccountLockedMaria = 4151 // MariaDB ER_ACCOUNT_HAS_BEEN_LOCKED
 )
 
@@ -192,9 +196,11 @@ func readOnly(number uint16) bool {
 func NoSuchThread(err error) bool { return isNumber(err, erNoSuchThread) }
 
 // Denied reports whether the server does not let this user in with this password: wrong
-// (1045, 1698), expired (1862), or the account is locked (3118, 4151). Others might do.
+// (1045, 1698), expired (1862), or the account is locked (3118, 4151), perhaps for a while, after
+// too many wrong ones (3955, 4150). Others might do.
 func Denied(err error) bool {
-	return isNumber(err, erAccessDenied, erDeniedNoPassword, erPasswordExpired, erAccountLocked, erAccountLockedMaria)
+	return isNumber(err, erAccessDenied, erDeniedNoPassword, erPasswordExpired, erAccountLocked, erAccountLockedMaria,
+		erLoginsFailed, erLoginsFailedMaria)
 }
 
 // NeedsPrepare reports whether the server does not know a prepared statement any more, or
@@ -211,13 +217,15 @@ func Explain(err error) topology.Problem {
 	if errors.Is(err, ErrCredentials) {
 		return topology.ProblemNoCredentials
 	}
+	if Denied(err) || unspoken(err) {
+		return topology.ProblemCredentials
+	}
 	switch number, _ := Number(err); number {
 	case erUnknownTable, erNoSuchTable:
 		return topology.ProblemNoView
 	case erTableAccessDenied, erColumnAccessDenied, erSpecificAccess:
 		return topology.ProblemDenied
-	case erAccessDenied, erDeniedNoPassword, erPasswordExpired, erAccountLocked, erAccountLockedMaria,
-		erDBAccessDenied, erBadDB, erHostBlocked, erHostNotPrivileged:
+	case erDBAccessDenied, erBadDB, erHostBlocked, erHostNotPrivileged, erNotSupportedAuth, erSecureTransport:
 		return topology.ProblemCredentials
 	case erConCount, erUserConnections, erUserLimit, erCantCreateThread:
 		return topology.ProblemBusy
@@ -226,4 +234,11 @@ func Explain(err error) topology.Problem {
 		return topology.ProblemLocal
 	}
 	return topology.ProblemOther
+}
+
+// unspoken reports whether the server has asked for the password in a way that the wrapped driver
+// does not know, or that the configuration does not allow.
+func unspoken(err error) bool {
+	return errors.Is(err, mysql.ErrCleartextPassword) || errors.Is(err, mysql.ErrNativePassword) ||
+		errors.Is(err, mysql.ErrOldPassword) || errors.Is(err, mysql.ErrUnknownPlugin)
 }

@@ -105,3 +105,21 @@ func TestNoCredentials(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedLogin: whoever refuses a login is alive.
+func TestRefusedLogin(t *testing.T) {
+	for number, denied := range map[uint16]bool{
+		1044: false, 1045: true, 1049: false, 1129: false, 1130: false, 1251: false, 1698: true, 1862: true,
+		3118: true, 3159: false, 3955: true, 4150: true, 4151: true,
+	} {
+		err := fmt.Errorf("to a: %w", &mysql.MySQLError{Number: number})
+		if Denied(err) != denied || Explain(err) != topology.ProblemCredentials || Transient(err) {
+			t.Errorf("%v: denied %t, %v, transient %t", err, Denied(err), Explain(err), Transient(err))
+		}
+	}
+	for _, err := range []error{mysql.ErrCleartextPassword, mysql.ErrNativePassword, mysql.ErrOldPassword, mysql.ErrUnknownPlugin} {
+		if Denied(err) || Explain(err) != topology.ProblemCredentials || Transient(err) {
+			t.Errorf("%v: denied %t, %v, transient %t", err, Denied(err), Explain(err), Transient(err))
+		}
+	}
+}

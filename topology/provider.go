@@ -79,7 +79,7 @@ const (
 	ProblemOther         Problem = iota // no answer, or none that a healthy server gives
 	ProblemNoView                       // the table or view that was asked for does not exist
 	ProblemDenied                       // the user may not read it
-	ProblemCredentials                  // user, password or database are refused
+	ProblemCredentials                  // user, password, database or the way to log in are refused
 	ProblemBusy                         // too many connections, for the server or the user
 	ProblemLocal                        // the server was never asked: its name did not resolve, this process has no sockets left
 	ProblemNoCredentials                // the server was never asked: nobody gave a password for it
