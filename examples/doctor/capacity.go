@@ -25,8 +25,17 @@ func checkCapacity(f *facts) []finding {
 		}
 		size, beside := f.cfg.PoolSize.Of(in.number("max_connections")), f.beside()
 		sum := f.processes * (size + beside)
-		one := finding{Level: ok, Text: fmt.Sprintf("%s × (fpPoolSize %d, monitor %d, KILL %d) = %d of %s %d",
-			processes(f.processes), size, monitors, beside-monitors, sum, name, limit)}
+		what := fmt.Sprintf("%s × (fpPoolSize %d, monitor %d, KILL %d)", processes(f.processes), size, monitors, beside-monitors)
+		// A fleet's budget has in it what its user has open beside pools; but each process keeps one backend.
+		budget, least := f.cfg.FleetMax.Of(limit), f.processes*(1+beside)
+		fleet := f.cfg.FleetMax > 0 && max(budget, least) < sum
+		switch {
+		case fleet && least > budget:
+			sum, what = least, fmt.Sprintf("%s × (1 backend at least, monitor %d, KILL %d)", processes(f.processes), monitors, beside-monitors)
+		case fleet:
+			sum, what = budget, fmt.Sprintf("%s with fpFleetMax %s", processes(f.processes), f.cfg.FleetMax)
+		}
+		one := finding{Level: ok, Text: fmt.Sprintf("%s = %d of %s %d", what, sum, name, limit)}
 		if float64(sum) <= full*float64(limit) {
 			return []finding{one}
 		}
@@ -34,14 +43,16 @@ func checkCapacity(f *facts) []finding {
 		one.Text += ": little is left for others, and for a deployment that starts new processes before old ones end"
 		if sum > limit {
 			one.Level = fail
-			one.Text = fmt.Sprintf("%s × (fpPoolSize %d, monitor %d, KILL %d) = %d, more than %s %d: under load connections are refused (1040)",
-				processes(f.processes), size, monitors, beside-monitors, sum, name, limit)
+			one.Text = fmt.Sprintf("%s = %d, more than %s %d: under load connections are refused (1040)", what, sum, name, limit)
 		}
-		need := int(float64(f.processes*(size+beside))/full) + 1
-		if fits := int(full*float64(limit))/f.processes - beside; fits >= 1 {
-			one.Advice = fmt.Sprintf("fpPoolSize=%d fits; or %s of %d", fits, name, need)
-		} else {
+		need := int(float64(sum)/full) + 1
+		switch fits := int(full*float64(limit))/f.processes - beside; {
+		case fits < 1:
 			one.Advice = fmt.Sprintf("no pool fits so many processes: run fewer, or %s of %d", name, need)
+		case fleet:
+			one.Advice = fmt.Sprintf("fpFleetMax=%.0f%% leaves room", 100*full)
+		default:
+			one.Advice = fmt.Sprintf("fpPoolSize=%d fits; or %s of %d", fits, name, need)
 		}
 		return []finding{one}
 	})

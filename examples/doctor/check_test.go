@@ -127,6 +127,8 @@ func TestChecks(t *testing.T) {
 		"far too many":          {func(f *facts) { f.processes = 500 }, fail, "= 15000", "no pool fits so many processes: run fewer"},
 		"a share":               {program(func(c *driver.Config) { c.PoolSize = driver.Percent(60) }), fail, "(fpPoolSize 600,", "fpPoolSize=85 fits"},
 		"limit of the user":     {set("max_user_connections", "100"), fail, "more than max_user_connections 100", "fpPoolSize=4 fits; or max_user_connections of 334"},
+		"a fleet takes all":     {func(f *facts) { f.processes, f.cfg.FleetMax = 40, driver.Percent(95) }, warn, "40 processes with fpFleetMax 95% = 950 of max_connections 1000: little is left", "fpFleetMax=90% leaves room"},
+		"a fleet too large":     {func(f *facts) { f.processes, f.cfg.FleetMax = 200, driver.Percent(60) }, fail, "200 processes × (1 backend at least, monitor 1, KILL 4) = 1200, more than max_connections 1000", "no pool fits so many processes: run fewer, or max_connections of 1334"},
 		"wait_timeout":          {set("wait_timeout", "60"), fail, "wait_timeout 1m0s, fpPoolIdleTimeout 5m0s", "fpPoolIdleTimeout=30s; or SET PERSIST wait_timeout = 600;"},
 		"no idle timeout":       {program(func(c *driver.Config) { c.PoolIdleTimeout, c.PoolMaxLifetime = 0, 0 }), fail, "ends idle connections before", "fpPoolIdleTimeout=4h0m0s"},
 		"polls too rare":        {func(f *facts) { set("wait_timeout", "4")(f) }, fail, "fpProbeInterval 5s", "fpPoolIdleTimeout=2s"},
@@ -203,6 +205,7 @@ func TestPeculiar(t *testing.T) {
 		"whole seconds": func(f *facts) { f.instances[0].clock = clock{true, 3 * time.Second, 1500 * time.Millisecond} },
 		"no KILL":       func(f *facts) { f.cfg.CancelQuery, f.instances[0].killErr, f.processes = false, errors.New("no"), 34 },
 		"this machine":  func(f *facts) { f.instances[0].addr, f.instances[0].wanted = "127.0.0.1:3306", false },
+		"a fleet":       func(f *facts) { f.processes, f.cfg.FleetMax = 40, driver.Percent(60) },
 		"old age":       func(f *facts) { f.cfg.PoolIdleTimeout = 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
