@@ -112,6 +112,7 @@ func TestChecks(t *testing.T) {
 		"super":                 {func(f *facts) { f.instances[0].grants[0] = "GRANT RELOAD, SUPER ON *.* TO x" }, warn, "has SUPER", "another user"},
 		"all privileges":        {func(f *facts) { f.instances[0].grants[0] = "GRANT ALL PRIVILEGES ON *.* TO x" }, warn, "has ALL PRIVILEGES:", "another user"},
 		"no kill":               {reader(func(in *instance) { in.killErr = no(1095) }), warn, "KILL QUERY", "fpCancelQuery=off"},
+		"elsewhere":             {reader(func(in *instance) { in.killErr = errElsewhere }), warn, "two connections lead to two servers", "name the servers themselves"},
 		"proxy":                 {reader(func(in *instance) { in.killErr = no(1094) }), warn, "there is a proxy", "fpCancelQuery=off"},
 		"no tls":                {reader(func(in *instance) { in.wanted = false }), warn, "not used", "fpTLSCA=FILE"},
 		"preferred":             {reader(func(in *instance) { in.tls = nil }), warn, "tls=preferred does without", "tls=true"},

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/failoverproxy/failoverproxy/driver"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/minidb"
@@ -57,6 +63,55 @@ func TestNothingChanges(t *testing.T) {
 		if r.SQL != "" && !harmless.MatchString(r.SQL) {
 			t.Errorf("%s was asked %q", r.Instance, r.SQL)
 		}
+	}
+}
+
+// TestNobodyIsKilled: where one name leads to two servers, the number of a connection is another
+// program's on the other one.
+func TestNobodyIsKilled(t *testing.T) {
+	var servers [2]*fakemysql.Server
+	for i := range servers {
+		servers[i] = fakemysql.New(fakemysql.Config{Handler: minidb.New()})
+		defer servers[i].Close()
+	}
+	theirs := mysql.NewConfig()
+	theirs.DialFunc = servers[1].Dial
+	connector, err := mysql.NewConnector(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	other, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.ExecContext(t.Context(), "SET GLOBAL server_id = 2"); err != nil {
+		t.Fatal(err)
+	}
+	interrupted := make(chan int, 1)
+	go func() {
+		n := -1
+		_ = other.QueryRowContext(t.Context(), "SELECT SLEEP(1)").Scan(&n)
+		interrupted <- n
+	}()
+
+	cfg := driver.NewConfig()
+	dials := 0
+	cfg.MySQL.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials++
+		return servers[(dials-1)%2].Dial(ctx, network, addr)
+	}
+	in := &instance{addr: "balancer:3306"}
+	if err := in.ask(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(in.killErr, errElsewhere) || dials < 2 {
+		t.Errorf("%v after %d dials", in.killErr, dials)
+	}
+	if n := <-interrupted; n != 0 {
+		t.Errorf("another program's SLEEP ends with %d", n)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,8 +177,25 @@ func readClock(ctx context.Context, conn *sql.Conn) clock {
 	return c
 }
 
-// kill stops what an idle connection does, which is nothing, to learn whether the user may.
+// identifying are the variables that tell one server from another.
+const identifying = "SHOW VARIABLES WHERE Variable_name IN ('aurora_server_id', 'datadir', 'hostname', 'port', 'server_id', 'server_uuid')"
+
+// errElsewhere is why KILL QUERY was not tried.
+var errElsewhere = errors.New("two connections lead to two servers")
+
+// kill stops what an idle connection does, which is nothing, to learn whether the user may. Both must
+// lead to one server: a name may stand for several, and there the number is somebody else's connection.
 func kill(ctx context.Context, idle, by *sql.Conn) error {
+	var servers [2][]map[string]string
+	for i, conn := range []*sql.Conn{idle, by} {
+		var err error
+		if servers[i], err = lines(ctx, conn, identifying); err != nil {
+			return err
+		}
+	}
+	if len(servers[0]) == 0 || !slices.EqualFunc(servers[0], servers[1], maps.Equal) {
+		return errElsewhere
+	}
 	var id uint64
 	if err := idle.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&id); err != nil {
 		return err

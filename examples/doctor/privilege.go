@@ -81,8 +81,14 @@ func checkKill(f *facts) []finding {
 		return nil
 	}
 	return f.each("kill", "KILL QUERY of its own statements is permitted", func(in *instance) []finding {
-		if in.killErr == nil {
+		switch {
+		case in.killErr == nil:
 			return nil
+		case errors.Is(in.killErr, errElsewhere):
+			return []finding{{
+				Level: warn, Text: errElsewhere.Error() + ", so that KILL QUERY was not tried, and the driver will not always have it: a cancelled statement may cost its connection",
+				Advice: "name the servers themselves in the DSN, not what spreads connections over them",
+			}}
 		}
 		one := finding{
 			Level: warn, Text: "KILL QUERY of a connection of its own fails: " + oneLine(in.killErr.Error()),
