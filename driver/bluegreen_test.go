@@ -241,6 +241,38 @@ func TestBlueGreenLateStart(t *testing.T) {
 	}
 }
 
+// TestBlueGreenLateReaders: a process that starts when green's instances have their last names already
+// reads on green's readers as soon as these names lead there, and not when the old ones are gone.
+func TestBlueGreenLateReaders(t *testing.T) {
+	for name, after := range map[string]time.Duration{"renamed": 30 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			still(t, colours["aurora"], "fpTarget=auto&fpTopology=aurora", func(c *coloured) {
+				var script sync.WaitGroup
+				script.Go(func() { c.switchover(aurorasim.Usual) })
+				time.Sleep(after)
+				query := func() (id string) {
+					if err := c.db.QueryRowContext(c.Context(), "SELECT @@aurora_server_id").Scan(&id); err != nil {
+						c.Error(err)
+					}
+					return id
+				}
+				for range 20 {
+					query()
+					time.Sleep(time.Second)
+				}
+				readers := make(map[string]bool)
+				for range 50 {
+					readers[query()] = true
+				}
+				if !readers["instance-2"] || !readers["instance-3"] || len(readers) != 2 {
+					c.Errorf("read on %v: %s", readers, c.c.Snapshot())
+				}
+				script.Wait()
+			})
+		})
+	}
+}
+
 // TestBlueGreenFrozen: a process, as by SIGSTOP, sees nothing of the switchover but its end.
 // There is no such thing in a bubble: what it comes back to is a monitor that has not
 // polled and connections that were lost, or one whose own connection was not: then who

@@ -215,11 +215,14 @@ func (w *watcher) cutOver(r result, remote string) {
 	for i, m := range report.Members {
 		before := r.report.Members[i]
 		at := way{green: before.Addr, pin: w.over.scouted[before.Addr].remote, final: true}
-		if m.ID == report.ID {
+		renamed := before.Addr == m.Addr // it has but the one name
+		switch {
+		case m.ID == report.ID && renamed:
+			at.pin, at.green = remote, d.green
+		case m.ID == report.ID:
 			at.pin = remote
-		}
-		if before.Addr == m.Addr {
-			at.green = d.green // it has but the one name
+		case renamed:
+			at.home = true // or will be: the name of the cluster leads to the writer
 		}
 		routes.ways[m.Addr] = at
 	}
