@@ -244,12 +244,14 @@ func TestBlueGreenLateStart(t *testing.T) {
 // TestBlueGreenLateReaders: a process that starts when green's instances have their last names already
 // reads on green's readers as soon as these names lead there, and not when the old ones are gone.
 func TestBlueGreenLateReaders(t *testing.T) {
-	for name, after := range map[string]time.Duration{"renamed": 30 * time.Second} {
+	for name, after := range map[string]time.Duration{"renamed": 30 * time.Second, "names are right": 50 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			still(t, colours["aurora"], "fpTarget=auto&fpTopology=aurora", func(c *coloured) {
 				var script sync.WaitGroup
 				script.Go(func() { c.switchover(aurorasim.Usual) })
 				time.Sleep(after)
+				// So that the readers have been found before it is known that they are green's.
+				c.Green.Writer().Delay(10*time.Millisecond, aurorasim.Contains("rds_topology"))
 				query := func() (id string) {
 					if err := c.db.QueryRowContext(c.Context(), "SELECT @@aurora_server_id").Scan(&id); err != nil {
 						c.Error(err)

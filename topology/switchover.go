@@ -29,7 +29,7 @@ const lookPause = time.Minute
 type switchover struct {
 	provider follower             // nil: it cannot be followed
 	look     time.Time            // not to look for one before
-	homes    map[string]bool      // where instances were found so far
+	homes    map[string]uint64    // where instances were found so far; the ticket with which each was first
 	scouted  map[string]scouted   // green, by address
 	writable bool                 // the writer took writes when it was looked at last
 	tried    map[string]time.Time // when it was last looked where a name leads
@@ -56,7 +56,7 @@ func (w *watcher) orient(d discovery) bool {
 	if !ok || d.remote == "" { // behind a dialer that does not tell where it leads nobody can be told apart
 		return false
 	}
-	w.over = switchover{provider: p, homes: map[string]bool{d.remote: true}, scouted: make(map[string]scouted), tried: make(map[string]time.Time)}
+	w.over = switchover{provider: p, homes: map[string]uint64{d.remote: d.ticket}, scouted: make(map[string]scouted), tried: make(map[string]time.Time)}
 	w.over.look = time.Now().Add(lookPause)
 	return true
 }
@@ -124,8 +124,9 @@ func (w *watcher) note(r result) {
 	if w.known().phase == phaseNone {
 		clear(w.over.homes)
 	}
-	if remote := remoteOf(r.link); remote != "" {
-		w.over.homes[remote] = true
+	remote := remoteOf(r.link)
+	if _, known := w.over.homes[remote]; remote != "" && !known {
+		w.over.homes[remote] = r.ticket
 	}
 }
 
@@ -226,8 +227,12 @@ func (w *watcher) cutOver(r result, remote string) {
 		}
 		routes.ways[m.Addr] = at
 	}
-	for home := range w.over.homes {
-		routes.banned[home] = time.Time{}
+	// Where the names led to green's writer before it was followed, they have led to green since.
+	since, led := w.over.homes[remote]
+	for home, found := range w.over.homes {
+		if !led || found < since {
+			routes.banned[home] = time.Time{}
+		}
 	}
 	for _, w := range routes.ways {
 		delete(routes.banned, w.pin)
