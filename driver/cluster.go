@@ -262,11 +262,18 @@ func (cl *cluster) poolLimit(ctx context.Context, b *backend.Backend) (int, erro
 
 // silent is told of an instance from which answers are due and nothing comes. A
 // fresh connection decides: if it gets no answer either, the instance is down, and
-// the statements that wait for it are cut loose.
-func (cl *cluster) silent(id string) {
-	if s := cl.monitor.Snapshot(); s != nil {
-		cl.monitor.Silence(id, s.Epoch)
+// the statements that wait for it are cut loose. So are those that go on where the cluster
+// has an instance no more, of which the monitor knows nothing.
+func (cl *cluster) silent(m pool.Member) {
+	s := cl.monitor.Snapshot()
+	if s == nil {
+		return
 	}
+	if in := s.Lookup(m.ID); in != nil && in.Addr == m.Addr {
+		cl.monitor.Silence(m.ID, s.Epoch)
+		return
+	}
+	cl.monitor.Forsake(m.ID, m.Addr, func() { cl.pool.Cut(m) })
 }
 
 func (cl *cluster) stats() Stats {

@@ -310,3 +310,34 @@ func cancelled(r *rig, after time.Duration) {
 		r.Errorf("got %v", err)
 	}
 }
+
+// TestSilentStranger: a statement runs on where the cluster has an instance no more, for as long as
+// that answers others. When it has fallen silent the statement ends as anywhere else.
+func TestSilentStranger(t *testing.T) {
+	bubble(t, "fpTarget=reader&fpProbeInterval=20s&fpReaderWeights=instance-3:1,*:0", func(r *rig) {
+		r.must(r.sim.Remove(r.Context(), "instance-3"))
+		defer r.sim.Writer().HoldView().Clear() // it comes back, and is in nobody's list
+		stranger, err := r.sim.Add("instance-3")
+		r.must(err)
+		r.must(r.db.PingContext(r.Context()))
+		time.Sleep(time.Second)
+		defer stranger.Delay(time.Hour, aurorasim.SQL(selectRows)).Clear()
+		ctx, cancel := context.WithTimeout(r.Context(), 10*time.Minute)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() {
+			_, err := r.rows(ctx, r.db, selectRows)
+			done <- err
+		}()
+		time.Sleep(time.Minute)
+		if left := r.c.cluster.pool.Left("instance-3"); len(done) > 0 || left == "" || r.c.Snapshot().Lookup("instance-3") != nil {
+			r.Fatalf("%d have ended, left %q: %s", len(done), left, r.c.Snapshot())
+		}
+		stranger.BlackHole()
+		stranger.Freeze()
+		since := time.Now()
+		if r.must(<-done); time.Since(since) > silentDeath {
+			r.Errorf("took %s", time.Since(since))
+		}
+	})
+}

@@ -37,7 +37,7 @@ func (p *Pool) keep() {
 			for _, in := range watched {
 				in.owes = in.owes && !thawed // nobody was listening
 				if in.silent(last, now, beat) {
-					p.cfg.Silent(in.ID)
+					p.cfg.Silent(in.Member)
 				}
 			}
 			last = now

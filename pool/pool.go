@@ -57,7 +57,8 @@ type Config struct {
 	StallTimeout time.Duration
 	// Silent is called from the pool's own goroutine, without locks, for an instance
 	// of which no connection received a byte for StallTimeout while answers were due.
-	Silent func(id string)
+	// It may be one that is not used any more: see [Pool.Cut].
+	Silent func(m Member)
 	// Standstill is how long this process must have stood still to be treated so, see
 	// [Pool.Wake]: several seconds, as nothing else is to be taken for it; 0 = never.
 	Standstill time.Duration
@@ -215,6 +216,19 @@ func (p *Pool) Instance(id, role string) *Instance {
 		return in
 	}
 	return nil
+}
+
+// Cut ends what is under way on an instance that was at m's address and is not used any more: it is
+// known dead.
+func (p *Pool) Cut(m Member) {
+	p.apply.Lock()
+	defer p.apply.Unlock()
+	for _, in := range p.leaving {
+		if in.ID == m.ID && in.Addr == m.Addr {
+			in.draining.Store(false)
+			in.cut()
+		}
+	}
 }
 
 // Left describes what is left of an instance that is not used any more, "" if nothing is.

@@ -55,7 +55,7 @@ func bubble(t *testing.T, cfg Config, test func(r *rig)) {
 			}
 			return dialer.Connect(ctx, m.Addr)
 		}
-		cfg.Silent = func(id string) { r.silent <- id }
+		cfg.Silent = func(m Member) { r.silent <- m.ID }
 		r.Pool = New(cfg)
 		r.Apply(1, []Member{writer})
 		test(r)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -318,6 +319,27 @@ func (m *Monitor) Probe(ctx context.Context, id string) error {
 // half of its time the instance is suspected, so that the others are asked, too; at its
 // end the instance is down. Silence does not wait for that.
 func (m *Monitor) Silence(id string, epoch uint64) {
+	m.listen(id, func() { m.judge(id, epoch) })
+}
+
+// Forsake says the same of an instance that was at addr and is none of the cluster's any more. If
+// a fresh connection gets no answer there either, or its name is gone, dead is called.
+// Forsake does not wait for that.
+func (m *Monitor) Forsake(id, addr string, dead func()) {
+	m.listen(id, func() {
+		ctx, cancel := context.WithTimeout(m.ctx, m.cfg.Timeout)
+		defer cancel()
+		l, err := m.dial(ctx, addr)
+		l.close()
+		unnamed, _ := errors.AsType[*net.DNSError](err)
+		if err != nil && m.ctx.Err() == nil && (m.cfg.Explain(err) == ProblemOther || unnamed != nil && unnamed.IsNotFound) {
+			dead()
+		}
+	})
+}
+
+// listen looks into the silence of an instance, unless that is under way.
+func (m *Monitor) listen(id string, look func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed || m.listening[id] {
@@ -327,10 +349,15 @@ func (m *Monitor) Silence(id string, epoch uint64) {
 		m.listening = make(map[string]bool)
 	}
 	m.listening[id] = true
-	m.runs.Go(func() { m.listen(id, epoch) })
+	m.runs.Go(func() {
+		look()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.listening, id)
+	})
 }
 
-func (m *Monitor) listen(id string, epoch uint64) {
+func (m *Monitor) judge(id string, epoch uint64) {
 	decided := make(chan struct{})
 	m.runs.Go(func() {
 		defer close(decided)
@@ -344,9 +371,6 @@ func (m *Monitor) listen(id string, epoch uint64) {
 		<-decided
 	case <-decided:
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.listening, id)
 }
 
 // Verify lets the server at the other end of conn say who it is. It returns
