@@ -8,7 +8,8 @@ import "time"
 // come while nobody is suspected: the server has too many connections, or the user lost a
 // grant. So a snapshot has for each lag the time at which it was seen, and a lag that
 // nobody has seen for three polls is not known any more, whether an answer came or not.
-// Without a writer nobody falls back: then lags do not get old, but are known until there is one.
+// Without a writer nobody falls back: then lags do not get old, but are known until there is one. One that
+// was drained is the writer still, for all others.
 //
 // In a status table a row that stands still is not news, however often it is read. What
 // is compared is the row's time to itself, never to a clock of ours, as clocks differ. A row
@@ -29,9 +30,14 @@ func (cfg *Config) lagLife() time.Duration { return max(lagPolls*cfg.Interval, l
 // LagLife is how long what was heard of the cluster is good: three polls, 3s at least.
 func (m *Monitor) LagLife() time.Duration { return m.cfg.lagLife() }
 
+// written reports whether there is a writer that somebody may be writing to.
+func (s *Snapshot) written() bool {
+	return s.writer >= 0 && s.writer < len(s.Instances) && s.Instances[s.writer].State == StateUp && !s.held
+}
+
 // age forgets the lags that were seen at limit or before. Those of no limit do not get old.
 func (d *draft) age(limit time.Time) {
-	if limit.IsZero() || d.current().Writer() == nil {
+	if limit.IsZero() || !d.current().written() {
 		return
 	}
 	for i := range d.current().Instances {
@@ -50,7 +56,7 @@ func (d *draft) age(limit time.Time) {
 // oldestLag is when the lag was seen that is the first to get too old, zero if none is known.
 func (s *Snapshot) oldestLag() time.Time {
 	var oldest time.Time
-	if s.Writer() == nil {
+	if !s.written() {
 		return oldest
 	}
 	for i := range s.Instances {

@@ -89,3 +89,18 @@ func TestLagsOfManyReplicas(t *testing.T) {
 		w.forgets(t, c.look("d").addr)
 	})
 }
+
+// TestLagWhileDrained: what an operator takes out of use here others write to still, so that readers
+// fall behind as ever.
+func TestLagWhileDrained(t *testing.T) {
+	c, cfg := replicated("a", "b")
+	bubble(t, c, cfg, func(t *testing.T, w *watched) {
+		w.discover(t)
+		pass(time.Minute)
+		c.set("b", busy) // it can be asked no more, and does what it did otherwise
+		if err := w.Drain(c.look("a").addr); err != nil {
+			t.Fatal(err)
+		}
+		w.forgets(t, c.look("b").addr)
+	})
+}
