@@ -2,10 +2,12 @@ package topology_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -243,6 +245,55 @@ func TestSimulatedLateStart(t *testing.T) {
 		}
 		if in := m.Snapshot().Lookup(old); in.Role != topology.Reader || in.State != topology.StateUp {
 			t.Errorf("in the end: %s", m.Snapshot())
+		}
+	})
+}
+
+// TestRefusedByOneThatLeaves: a reader has no room for the monitor's question and is taken out of the
+// list before it has said so.
+func TestRefusedByOneThatLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, err := aurorasim.Start(t.Context(), aurorasim.Config{
+			Upstream: aurorasim.Fake(), Network: aurorasim.Memory, Deployment: aurorasim.MultiAZCluster,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sim.Close()
+		full, dial := errors.New("too many connections"), dialer(sim)
+		leaver := sim.Instance("instance-2") // whose turn it is first
+		var left atomic.Bool
+		m, err := topology.NewMonitor(topology.Config{
+			Provider: "multiAZCluster", Seeds: []string{sim.Endpoint()}, Logger: slog.New(slog.DiscardHandler),
+			Dial: func(ctx context.Context, addr string) (topology.Conn, error) {
+				if left.Load() && addr == leaver.Endpoint() {
+					time.Sleep(10 * time.Millisecond)
+					return nil, full
+				}
+				return dial(ctx, addr)
+			},
+			Explain: func(err error) topology.Problem {
+				if errors.Is(err, full) {
+					return topology.ProblemBusy
+				}
+				return topology.ProblemOther
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if _, err := m.Discover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		left.Store(true)
+		if err := sim.Remove(t.Context(), leaver.ID); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if s := m.Snapshot(); s.Lookup(leaver.ID) != nil || s.Writer() == nil {
+			t.Error(s)
 		}
 	})
 }

@@ -396,7 +396,8 @@ func (w *watcher) refusal(slot *slot, r result, what string) {
 	}
 	// Where all members must be heard before one is believed, one that lets nobody in
 	// must not hold up the others.
-	if s := w.Snapshot(); s.lineal() && r.id != "" && s.Lookup(r.id).State == StateUnknown {
+	s := w.Snapshot()
+	if in := s.Lookup(r.id); in != nil && in.State == StateUnknown && s.lineal() { // it may have left meanwhile
 		w.observe(r.observation())
 	}
 }
