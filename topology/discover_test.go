@@ -264,3 +264,21 @@ func TestHostileServerID(t *testing.T) {
 		}
 	})
 }
+
+// TestStaticBarred: a host of the DSN that never lets the monitor in is asked less and less often, and
+// the writer no more often for it.
+func TestStaticBarred(t *testing.T) {
+	c := newCluster("a", "b")
+	c.server("b").mode = busy
+	bubble(t, c, Config{Provider: "static", Seeds: []string{"a" + domain, "b" + domain}}, func(t *testing.T, w *watched) {
+		w.discover(t)
+		pass(5 * time.Minute)
+		if asked, dialled := len(c.look("a").queries), c.look("b").dials; asked > 70 || dialled > 70 {
+			t.Errorf("the writer was asked %d times, the other one dialled %d times", asked, dialled)
+		}
+		w.steady(t, "a")
+		c.set("b", healthy)
+		pass(11 * time.Second)
+		w.expect(t, "epoch 1: a"+domain+" writer up, b"+domain+" reader up")
+	})
+}

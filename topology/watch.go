@@ -395,9 +395,9 @@ func (w *watcher) refusal(slot *slot, r result, what string) {
 		w.warn(Event{Kind: Warning, Instance: r.id, Cause: r.err, Detail: r.addr + " " + what})
 	}
 	// Where all members must be heard before one is believed, one that lets nobody in
-	// must not hold up the others.
+	// must not hold up the others. Nor must the others be asked all the time for a reader's sake.
 	s := w.Snapshot()
-	if in := s.Lookup(r.id); in != nil && in.State == StateUnknown && s.lineal() { // it may have left meanwhile
+	if in := s.Lookup(r.id); in != nil && in.State == StateUnknown && (s.lineal() || in.Role == Reader) { // it may have left meanwhile
 		w.observe(r.observation())
 	}
 }
