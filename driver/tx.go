@@ -126,7 +126,7 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 	b, err := c.boundBackend(ctx, &x)
 	if err == nil && b != nil {
 		b.Unsent()
-		if err = send(); err != nil {
+		if err = b.Conclude(x.text, send); err != nil {
 			err = c.fault(context.Background(), &x, err)
 		} else {
 			c.settle(context.Background(), &x, nil)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -280,6 +281,85 @@ func TestWrapCancel(t *testing.T) {
 				if s := theirs.Stats(); tc.limit > 0 && s.OpenConnections > tc.limit {
 					t.Errorf("%+v", s)
 				}
+			})
+		})
+	}
+}
+
+// TestWrapFrozenForLong: what is on its way to a writer that falls silent, and stays so, ends when the
+// monitor has found out, though nobody's context ends and no network connection can be closed.
+func TestWrapFrozenForLong(t *testing.T) {
+	const back = 10 * time.Minute
+	for name, run := range map[string]func(t *testing.T, db *sql.DB) (meet func() error, want error){
+		"a statement of a session whose variable goes before": func(t *testing.T, db *sql.DB) (func() error, error) {
+			conns := []*sql.Conn{nil, nil}
+			for i := range conns {
+				c, err := db.Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { c.Close() })
+				if _, err := c.ExecContext(t.Context(), fmt.Sprint("SET @mine = ", i)); err != nil {
+					t.Fatal(err)
+				}
+				conns[i] = c
+			}
+			return func() error {
+				if n := askNumber(t, conns[0], "SELECT @mine"); !n.Valid || n.Int64 != 0 {
+					t.Errorf("the session's variable is %v", n)
+				}
+				return nil
+			}, nil
+		},
+		"a statement": func(t *testing.T, db *sql.DB) (func() error, error) {
+			askNumber(t, db, "SELECT 1")
+			return func() error {
+				askNumber(t, db, "SELECT 1")
+				return nil
+			}, nil
+		},
+		"COMMIT": func(t *testing.T, db *sql.DB) (func() error, error) {
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			askNumber(t, tx, "SELECT 1")
+			return tx.Commit, failover.ErrOutcomeUnknown
+		},
+		"ROLLBACK": func(t *testing.T, db *sql.DB) (func() error, error) {
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			askNumber(t, tx, "SELECT 1")
+			return tx.Rollback, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLegacy(t, aurorasim.Config{})
+				c, err := WrapConnector(l.connector(l.sim.Endpoint()), quiet(), WithConfig(func(c *Config) { c.PoolSize = 1 }))
+				if err != nil {
+					t.Fatal(err)
+				}
+				db := l.pool(c)
+				defer db.Close()
+				meet, want := run(t, db)
+				var script sync.WaitGroup
+				script.Go(func() {
+					if err := l.sim.Failover(t.Context(), aurorasim.Failover{Kind: aurorasim.Frozen, PromoteAfter: time.Second, RestartAfter: back, DNSAfter: 2 * time.Second}); err != nil {
+						t.Error(err)
+					}
+				})
+				synctest.Wait()
+				start := time.Now()
+				if err := meet(); !errors.Is(err, want) {
+					t.Errorf("%v, want %v", err, want)
+				}
+				if took := time.Since(start); took > 10*time.Second { // fpProbeInterval + fpProbeTimeout, and the name
+					t.Errorf("it took %s", took)
+				}
+				script.Wait()
 			})
 		})
 	}

@@ -324,8 +324,7 @@ func (c *connection) save(name string) {
 }
 
 func (c *connection) run(ctx context.Context, statement string) error {
-	_, err := c.ExecContext(ctx, statement, nil)
-	return err
+	return c.Run(ctx, statement)
 }
 
 // Save lets the lease's connection keep the values that system variables have now, before

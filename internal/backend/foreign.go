@@ -17,6 +17,8 @@ type foreign struct {
 	release func() error
 	running atomic.Pointer[context.CancelFunc] // ends the statement that runs
 	cut     atomic.Bool
+	life    context.Context    //nolint:containedctx // ends when it is cut, for what is no statement
+	kill    context.CancelFunc // ends life
 
 	threadID uint32
 	mariaDB  bool
@@ -28,9 +30,11 @@ func (d *Dialer) foreign(ctx context.Context, addr string) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	f := &foreign{release: release}
+	f.life, f.kill = context.WithCancel(context.Background())
 	b := &Backend{
 		addr: addr, statements: statements{capacity: d.cfg.Statements},
-		guard: d.guard(), foreign: &foreign{release: release},
+		guard: d.guard(), foreign: f,
 	}
 	if err = d.adopt(b, made); err == nil {
 		err = b.greet(ctx)
@@ -83,7 +87,22 @@ func (f *foreign) end() {
 // connection then.
 func (f *foreign) interrupt() {
 	f.cut.Store(true)
+	f.kill()
 	if cancel := f.running.Load(); cancel != nil {
 		(*cancel)()
+	}
+}
+
+// cuttable makes the context of a question of ours, which [Backend.Begin] has not seen, one that
+// ends with the connection, too. done is to be called after the answer.
+func (f *foreign) cuttable(ctx context.Context) (_ context.Context, done func()) {
+	if f == nil {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(f.life, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
 	}
 }

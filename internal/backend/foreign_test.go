@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,4 +78,64 @@ func TestForeign(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestForeignQuestions: what is asked in between, or has no context, ends with the connection, too.
+func TestForeignQuestions(t *testing.T) {
+	for name, ask := range map[string]func(b *Backend) error{
+		"a question":               func(b *Backend) error { _, err := b.Ask(context.Background(), "SELECT 2"); return err },
+		"a statement":              func(b *Backend) error { return b.Run(context.Background(), "SET @a = 1") },
+		"a ping":                   func(b *Backend) error { return b.Ping(context.Background()) },
+		"the end of a transaction": func(b *Backend) error { return b.Conclude("COMMIT", func() error { panic("it cannot be cut") }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				script := fakemysql.NewScript().On("SELECT VERSION(), CONNECTION_ID()", fakemysql.Result{
+					Columns: []fakemysql.Column{fakemysql.Text("v"), fakemysql.Int("c")}, Rows: [][]any{{"9.7.0", int64(7)}},
+				})
+				server := fakemysql.New(fakemysql.Config{Users: map[string]string{"u": "secret"}, Handler: script})
+				defer server.Close()
+				var frozen atomic.Bool
+				cfg := mysql.NewConfig()
+				cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.Logger = "u", "secret", "tcp", "db:3306", &mysql.NopLogger{}
+				cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					c, err := server.Dial(ctx, network, addr)
+					return &freezing{Conn: c, frozen: &frozen}, err
+				}
+				d := NewDialer(Config{MySQL: cfg, Make: func(ctx context.Context, _ string) (driver.Conn, func() error, error) {
+					connector, err := mysql.NewConnector(cfg)
+					if err != nil {
+						return nil, nil, err
+					}
+					made, err := connector.Connect(ctx)
+					return made, func() error { return made.Close() }, err
+				}})
+				b, err := d.Connect(t.Context(), "db:3306")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer b.Close()
+				frozen.Store(true)
+				time.AfterFunc(time.Second, b.Cut)
+				time.AfterFunc(time.Hour, func() { b.Inner().Close() }) // the end of the test without a cut
+				start := time.Now()
+				if err := ask(b); !errors.Is(err, context.Canceled) || time.Since(start) != time.Second {
+					t.Errorf("%v after %s", err, time.Since(start))
+				}
+			})
+		})
+	}
+}
+
+// freezing swallows what is written while the server is frozen.
+type freezing struct {
+	net.Conn
+	frozen *atomic.Bool
+}
+
+func (c *freezing) Write(p []byte) (int, error) {
+	if c.frozen.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
 }
