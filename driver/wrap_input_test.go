@@ -108,6 +108,8 @@ func TestWrapRefuses(t *testing.T) {
 			"a dialer without effect":     {wrap(hidden, quiet(), WithDialer(l.sim.DialContext)), "connections are made by the pool itself, as BeforeConnect cannot be read out of it: WithDialer has no effect"},
 			"TLS without effect":          {wrap(hidden, config(func(c *Config) { c.TLSCA = "ca.pem" })...), "fpTLSCA has no effect"},
 			"a user without effect":       {wrap(hidden, config(func(c *Config) { c.MySQL.User = "x" })...), "a change of MySQL.User has no effect"},
+			"an address without effect":   {wrap(hidden, config(func(c *Config) { c.MySQL.Addr = "other:1" })...), "a change of MySQL.Addr has no effect"},
+			"a callback without effect":   {wrap(hidden, config(func(c *Config) { _ = c.MySQL.Apply(l.beforeConnect()) })...), "as DialFunc cannot be read out of it: a change of MySQL.BeforeConnect has no effect"},
 			"hosts without effect":        {wrap(hidden, config(func(c *Config) { c.Hosts = []string{"a:1", "b:1"} })...), "there is no way to other Hosts"},
 			"a topology without a way":    {wrap(hidden, config(func(c *Config) { c.Topology = "aurora" })...), "want fpTopology dns or static"},
 			"no configuration":            {wrap(plain, config(func(c *Config) { c.MySQL = nil })...), "left MySQL nil"},

@@ -212,8 +212,7 @@ func (s *source) missing(cfg *Config, o *options) (fields []string) {
 		case "DialFunc":
 			given = cfg.MySQL.DialFunc != nil || o.dial != nil
 		case "BeforeConnect":
-			f := reflect.ValueOf(cfg.MySQL).Elem().FieldByName("beforeConnect")
-			given = f.IsValid() && !f.IsNil() || o.credentials != nil // which is what most of them are for
+			given = callsBefore(cfg.MySQL) || o.credentials != nil // which is what most of them are for
 		case "Loc":
 			given = cfg.MySQL.Loc != nil
 		}
@@ -224,10 +223,22 @@ func (s *source) missing(cfg *Config, o *options) (fields []string) {
 	return fields
 }
 
+// callsBefore reports whether mysql.BeforeConnect was applied to cfg.
+func callsBefore(cfg *mysql.Config) bool {
+	f := reflect.ValueOf(cfg).Elem().FieldByName("beforeConnect")
+	return f.IsValid() && !f.IsNil()
+}
+
 // itself lets the source make all connections.
 func (s *source) itself(cfg *Config, o *options, missing []string) error {
 	why := fmt.Sprintf("connections are made by %s itself, as %s cannot be read out of it", s.name, strings.Join(missing, " and "))
 	changed := difference(s.mysql, cfg.MySQL)
+	switch { // what pools of one cluster may differ in
+	case cfg.MySQL.Addr != s.mysql.Addr:
+		changed = "Addr"
+	case callsBefore(cfg.MySQL): // the source calls its own
+		changed = "BeforeConnect"
+	}
 	switch {
 	case o.dial != nil:
 		return fmt.Errorf("%s: WithDialer has no effect", why)
