@@ -32,8 +32,8 @@ func collect(opts []Option) (o options) {
 
 // WithConfig changes the configuration that [Wrap] or [WrapConnector] has made: MySQL and Hosts
 // are what the wrapped pool or connector tells of itself, PoolSize, PoolMaxIdle, PoolMaxLifetime and
-// PoolIdleTimeout its limits, everything else is as in [NewConfig]. It is called once, before they
-// return; given several times, in order.
+// PoolIdleTimeout its limits, Target is empty, as in a DSN without the key, everything else is as in
+// [NewConfig]. It is called once, before they return; given several times, in order.
 //
 // It is also where a program gives once more what cannot be read out of a connector: see [Wrap].
 func WithConfig(edit func(*Config)) Option {
@@ -170,6 +170,7 @@ func wrapAll(sources []*source, o *options) (*Connector, error) {
 	first := sources[0]
 	told := first.mysql.Clone()
 	cfg.MySQL = told
+	cfg.Target = "" // until WithConfig or the hosts say, as in a DSN: a pool of reader endpoints is for reads
 	keepLimits(cfg, sources)
 	if len(sources) > 1 {
 		for _, s := range sources {

@@ -253,6 +253,9 @@ func (s *source) itself(cfg *Config, o *options, missing []string) error {
 	}
 	switch cfg.Topology {
 	case "", "auto":
+		if cfg.usualTarget() == forReader {
+			return fmt.Errorf("%s: its address is a reader endpoint, and fpTopology dns is for a name that leads to the writer: give them to WithConfig, or choose static", why)
+		}
 		cfg.Topology = "dns"
 	case "dns", "static":
 	default:

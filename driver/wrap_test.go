@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/ledger"
 )
@@ -223,5 +225,35 @@ func secretless(t *testing.T, err error, want ...string) {
 	}
 	if strings.Contains(err.Error(), "secret") {
 		t.Errorf("the password is in %v", err)
+	}
+}
+
+// TestWrapReaderEndpoint: what was a pool of readers does not become one of the writer.
+func TestWrapReaderEndpoint(t *testing.T) {
+	for name, wrap := range map[string]func(l *legacy) (*sql.DB, error){
+		"found": func(l *legacy) (*sql.DB, error) { return Wrap(l.open(l.sim.ReaderEndpoint()), quiet()) },
+		"hidden, static": func(l *legacy) (*sql.DB, error) {
+			return Wrap(l.pool(l.connector(l.sim.ReaderEndpoint())), quiet(), WithConfig(func(c *Config) { c.Topology = "static" }))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLegacy(t, aurorasim.Config{})
+				db, err := wrap(l)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				for range 10 {
+					var id string
+					if err := db.QueryRowContext(t.Context(), "SELECT @@aurora_server_id").Scan(&id); err != nil || id == l.sim.Writer().ID {
+						t.Errorf("%q, %v", id, err)
+					}
+				}
+				if _, err := db.ExecContext(t.Context(), "CREATE TABLE stray (id INT)"); !errors.Is(err, failover.ErrReadOnlyTarget) {
+					t.Error(err)
+				}
+			})
+		})
 	}
 }
