@@ -438,6 +438,10 @@ func TestOnDemand(t *testing.T) {
 	c := newCluster("a", "b", "c")
 	bubble(t, c, Config{Interval: -1}, func(t *testing.T, w *watched) {
 		w.discover(t)
+		pass(24 * time.Hour)
+		if n := len(c.dials()); n != 1 || w.Connections() != 0 {
+			t.Errorf("%d dials on the first day, %d connections; want the discovery's alone", n, w.Connections())
+		}
 		quiet := func() {
 			t.Helper()
 			pass(time.Minute) // for what is still under way

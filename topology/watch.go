@@ -79,6 +79,7 @@ func (m *Monitor) watch(d discovery) {
 		w.resolve, w.pace = true, min(max(w.pace, dnsPause), m.cfg.Interval)
 	}
 	w.first(d)
+	w.rest()
 	for {
 		w.plan()
 		select {
