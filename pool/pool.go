@@ -90,7 +90,7 @@ func (f Share) of(whole int) int {
 type Pool struct {
 	cfg       Config
 	instances atomic.Pointer[map[string]*Instance] // immutable, replaced by Apply
-	clock     atomic.Int64                         // Unix ns as of the keeper's last round: coarse, free to read
+	clock     atomic.Int64                         // Unix ns as of the keeper's last round: coarse, free to read; 0 before the first
 	thawed    atomic.Int64                         // the clock as of the end of the last standstill; 0 = none
 	pins      pinCounters                          // in force
 	pinned    pinCounters                          // since the start
@@ -113,7 +113,6 @@ func New(cfg Config) *Pool {
 	p.cfg.Size = max(cfg.Size, 1)
 	p.cfg.ConnectConcurrency = max(cfg.ConnectConcurrency, 1)
 	p.instances.Store(&map[string]*Instance{})
-	p.clock.Store(time.Now().UnixNano())
 	return p
 }
 

@@ -45,9 +45,11 @@ func (p *Pool) Wake() {
 	p.clock.Store(now) // last: those who see it go on
 }
 
-// stood is how long the process has stood still, 0 if it has not.
+// stood is how long the process has stood still, 0 if it has not. Without a keeper, as before there
+// is an instance, and in a pool that closes, nobody knows.
 func (p *Pool) stood() time.Duration {
-	if took := time.Duration(time.Now().UnixNano() - p.clock.Load()); took > p.cfg.Standstill {
+	last := p.clock.Load()
+	if took := time.Duration(time.Now().UnixNano() - last); took > p.cfg.Standstill && last != 0 && !p.closed.Load() {
 		return took
 	}
 	return 0

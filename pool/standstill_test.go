@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,4 +96,31 @@ func TestStandstill(t *testing.T) {
 			bubble(t, cfg, func(r *rig) { run(r, &told) })
 		})
 	}
+}
+
+// TestNoStandstill: that no keeper moves the clock is none.
+func TestNoStandstill(t *testing.T) {
+	const limit = 15 * time.Second
+	thawed := func(took time.Duration) { t.Errorf("a standstill of %s", took) }
+	t.Run("before there is an instance", func(t *testing.T) {
+		synctest.Test(t, func(*testing.T) {
+			p := New(Config{Standstill: limit, Thawed: thawed})
+			time.Sleep(time.Hour)
+			p.Wake()
+		})
+	})
+	t.Run("while the pool closes", func(t *testing.T) {
+		bubble(t, Config{Size: 1, Standstill: limit, Thawed: thawed}, func(r *rig) {
+			s := r.borrow() // a transaction that may go on
+			ctx, cancel := context.WithTimeout(r.Context(), time.Hour)
+			defer cancel()
+			time.AfterFunc(time.Minute, func() {
+				r.Wake()
+				s.Release(ctx)
+			})
+			if err := r.Close(ctx, false); err != nil {
+				r.Error(err)
+			}
+		})
+	})
 }
