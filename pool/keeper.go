@@ -13,7 +13,7 @@ func (p *Pool) keep() {
 	beat := p.beat()
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
-	last := time.Now()
+	last, seen := time.Now(), p.thawed.Load()
 	for {
 		select {
 		case <-p.stop:
@@ -22,8 +22,9 @@ func (p *Pool) keep() {
 			p.Wake()
 			now := time.Now()
 			p.clock.Store(now.UnixNano())
-			thawed := p.thawed.Load() > last.UnixNano()
-			if thawed {
+			end := p.thawed.Load()
+			thawed := end != seen // whatever time of day it was: the clock may be set back
+			if seen = end; thawed {
 				last = now
 			}
 			watched := p.retired() // what has begun there may be waited for

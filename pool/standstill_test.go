@@ -124,3 +124,24 @@ func TestNoStandstill(t *testing.T) {
 		})
 	})
 }
+
+// TestStandstillBeforeTheClockIsSetBack: silence is found out after a standstill, though it seems to have
+// ended in the future.
+func TestStandstillBeforeTheClockIsSetBack(t *testing.T) {
+	cfg := Config{Size: 1, StallTimeout: 2 * time.Second, Standstill: 15 * time.Second}
+	bubble(t, cfg, func(r *rig) {
+		r.clock.Add(-int64(time.Hour))
+		r.Wake()
+		r.thawed.Add(int64(time.Hour)) // as if it were an hour earlier now
+		time.Sleep(time.Second)
+		r.delay = time.Hour
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		go func() { _ = new(Session).Borrow(ctx, r.instance(), "SELECT 1") }()
+		select {
+		case <-r.silent:
+		case <-time.After(time.Minute):
+			r.Error("nobody was told")
+		}
+	})
+}
