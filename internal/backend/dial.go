@@ -163,7 +163,14 @@ func (d *Dialer) attempt(ctx context.Context, addr, name string, route Route, lo
 	if err != nil {
 		return nil, err
 	}
+	returned := false
+	defer func() {
+		if !returned && b.wire != nil {
+			_ = b.wire.Close() // it panics, see connect
+		}
+	}()
 	made, err := connector.Connect(ctx)
+	returned = true
 	if err != nil {
 		if b.wire != nil && b.wire.hello.foreign {
 			// Unlike a connection that was lost, for which the wrapped driver takes it.

@@ -16,7 +16,8 @@ type handshake struct {
 	greeting []byte // as far as it came
 	read     bool   // it is complete, or is none
 	sent     bool   // the client's first packet went out
-	foreign  bool   // what came is no packet of a MySQL server's
+	foreign  bool   // what came is no packet of a MySQL server's, or no greeting
+	broken   bool   // it is one that the wrapped driver must not see
 
 	threadID uint32
 	mariaDB  bool
@@ -55,6 +56,10 @@ func (h *handshake) received(p []byte) {
 // "Protocol::HandshakeV10"): version, thread id, 8 bytes of scramble, a filler, the
 // lower capabilities, character set, status, the upper capabilities.
 func (h *handshake) parse(p []byte) {
+	if cutShort(p) {
+		h.foreign, h.broken = true, true
+		return
+	}
 	if len(p) == 0 || p[0] != 10 {
 		return // an ERR packet, such as 1040
 	}
@@ -66,6 +71,22 @@ func (h *handshake) parse(p []byte) {
 	h.threadID = binary.LittleEndian.Uint32(rest)
 	upper := binary.LittleEndian.Uint16(rest[18:])
 	h.tracks = upper&(clientSessionTrack>>16) != 0
+}
+
+// cutShort reports whether the first packet lacks what the wrapped driver reads without looking: it would
+// panic, and leave its goroutine and the connection behind.
+func cutShort(p []byte) bool {
+	switch {
+	case len(p) == 0:
+		return false // which it refuses
+	case p[0] == 0xff:
+		return len(p) < 3 // the error's number
+	case p[0] < 10:
+		return false // so is that
+	}
+	const lower, all = 15, 44 // what follows the version, to the lower capabilities and to the end of the scramble
+	_, rest, ok := bytes.Cut(p[1:], []byte{0})
+	return !ok || len(rest) < lower || len(rest) > lower && len(rest) < all
 }
 
 // first returns what is to be written in place of p, the client's first packet.

@@ -12,12 +12,14 @@ import (
 	"encoding/binary"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -223,4 +225,45 @@ func certificate(t *testing.T) []string {
 		args = append(args, "--ssl-"+f.option+"="+name)
 	}
 	return args
+}
+
+// TestBrokenGreetings: a peer that sends part of a greeting in a whole packet is left at once, and nothing stays
+// behind: no connection, and no goroutine of the wrapped driver's.
+func TestBrokenGreetings(t *testing.T) {
+	short := greeting("9.7.0", 7, 0xdfff)[4:]
+	for name, packet := range map[string][]byte{
+		"the protocol":         {10},
+		"version without end":  append([]byte{10}, bytes.Repeat([]byte{'8'}, 9)...),
+		"no capabilities":      {10, '9', 0, 1, 0, 0, 0, 'a', 'b'},
+		"cut in the middle":    short[:30],
+		"half a scramble":      short[:45],
+		"an error without any": {0xff},
+		"nothing":              {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				my := mysql.NewConfig()
+				my.User, my.Net = "u", "tcp"
+				left := make(chan struct{})
+				d := NewDialer(Config{MySQL: my, Logger: &mysql.NopLogger{}, Dial: func(context.Context, string, string) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					go func() {
+						defer close(left)
+						_, _ = theirs.Write(append([]byte{byte(len(packet)), 0, 0, 0}, packet...))
+						_, _ = io.Copy(io.Discard, theirs)
+					}()
+					return ours, nil
+				}})
+				start := time.Now()
+				b, err := d.Connect(t.Context(), "db:3306")
+				if err == nil {
+					b.Close()
+				}
+				if err == nil || time.Since(start) != 0 || strings.Contains(err.Error(), "runtime error") {
+					t.Errorf("%v after %s", err, time.Since(start))
+				}
+				<-left
+			})
+		})
+	}
 }

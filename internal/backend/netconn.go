@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"io"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -25,6 +26,9 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.waiting.Store(false)
 		if !w.hello.read {
 			w.hello.received(p[:n])
+			if w.hello.broken {
+				return 0, io.ErrUnexpectedEOF
+			}
 		}
 	}
 	return n, err
