@@ -39,8 +39,16 @@ func openDB(name, dsn string) (*sql.DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		cfg.MySQL.Addr = cfg.Hosts[0] // the plain driver knows one host, and no fp… keys
-		return sql.Open(name, cfg.MySQL.FormatDSN())
+		// The plain driver knows one host, and no fp… keys: the TLS that fpTLSCA asks for goes along.
+		plain, err := cfg.Direct(cfg.Hosts[0])
+		if err != nil {
+			return nil, err
+		}
+		connector, err := mysql.NewConnector(plain)
+		if err != nil {
+			return nil, err
+		}
+		return sql.OpenDB(connector), nil
 	}
 	return sql.Open(name, dsn)
 }
