@@ -39,6 +39,7 @@ type cluster struct {
 	routines    routines
 	mirror      *mirror      // nil without
 	warned      atomic.Bool  // that the cluster cannot be reached
+	foreign     bool         // connections are made by what was wrapped
 	weighed     atomic.Bool  // fpReaderWeights was compared with the cluster
 	missed      atomic.Int64 // when readers of unknown lag were missed first; -1 = that was warned of
 
@@ -78,7 +79,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	}
 	cl.canceler = newCanceler(cl.connectToKill)
 	if o.wrap.connect != nil {
-		cl.canceler.most = 1 // there may be room for no more
+		cl.foreign, cl.canceler.most = true, 1 // there may be room for no more
 	}
 	if cfg.CancelQuery {
 		dial.Stop, dial.StopLimit = cl.canceler.stop, o.stopLimit
@@ -140,6 +141,12 @@ func (cl *cluster) snapshotChanged(old, new *topology.Snapshot, events []topolog
 			ID: in.ID, Addr: in.Addr, Role: in.Role.String(), Down: in.State == topology.StateDown, Draining: in.Drained || in.Held, Weight: cl.cfg.weight(in.ID),
 		})
 		reader = reader || cl.current(&in)
+	}
+	for _, e := range events {
+		if cl.foreign && e.Kind == topology.InstanceDown && new.Lookup(e.Instance) == nil {
+			// A name leads elsewhere. Whether who is left there is silent cannot be heard.
+			members = append(members, pool.Member{ID: e.Instance, Down: true})
+		}
 	}
 	cl.pool.Apply(new.Epoch, members)
 	for _, in := range new.Instances {
