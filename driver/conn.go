@@ -114,13 +114,15 @@ func (c *conn) begin(text string, args []driver.NamedValue) (exchange, error) {
 // admit finds out whether the statement may be executed twice, and whether the
 // session can execute it at all.
 func (c *conn) admit(x *exchange) error {
-	c.abandon()
+	over := c.abandon(x)
 	x.reads = x.facts.Read()
 	x.beginsReadOnly = x.beginsReadOnly || x.facts.BeginsReadOnly()
 	x.again = x.reads || x.facts.Kind == sqlscan.Begin && x.facts.Statements <= 1
 	switch {
 	case c.closed, c.hungUp:
 		return driver.ErrBadConn
+	case over != nil:
+		return over
 	case c.lost != nil:
 		return c.lost
 	case c.stateLost != nil:
@@ -143,7 +145,7 @@ var ErrAnswerGone = errors.New("failoverproxy: LAST_INSERT_ID(), ROW_COUNT(), FO
 // Ping asks the writer for a sign of life, or a reader if the session's statements are directed
 // to readers.
 func (c *conn) Ping(ctx context.Context) error {
-	x := exchange{only: true, facts: sqlscan.Facts{Kind: sqlscan.Read}}
+	x := exchange{only: true, aside: true, facts: sqlscan.Facts{Kind: sqlscan.Read}}
 	if err := c.admit(&x); err != nil {
 		return err
 	}
@@ -257,7 +259,7 @@ func (c *conn) CheckNamedValue(nv *driver.NamedValue) error {
 //	})
 func (c *conn) Raw(f func(inner any) error) error {
 	ctx := context.Background()
-	x := exchange{text: "Raw", raw: true, facts: sqlscan.Facts{Effects: sqlscan.EffectUnknown}}
+	x := exchange{text: "Raw", raw: true, aside: true, facts: sqlscan.Facts{Effects: sqlscan.EffectUnknown}}
 	if err := c.admit(&x); err != nil {
 		return err
 	}

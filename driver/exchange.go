@@ -32,6 +32,7 @@ type exchange struct {
 	// beginsReadOnly: it begins a READ ONLY transaction.
 	beginsReadOnly bool
 	raw            bool   // whatever the program does with the connection
+	aside          bool   // Ping, BeginTx, Raw: no statement of a sql.Tx, which has none of them
 	target         target // what it is to go to, see aim
 	by             by     // who says so
 	final          bool   // not executed again whatever it is: somebody has a part of its answer

@@ -69,6 +69,8 @@ func TestRowsOpen(t *testing.T) {
 			late, err := c.QueryContext(ctx, selectRows, nil)
 			r.must(err)
 			cancel()
+			next, err := c.BeginTx(r.Context(), driver.TxOptions{})
+			r.must(err)
 			rows, err := c.QueryContext(r.Context(), selectRows, nil)
 			r.must(err)
 			r.must(late.Close())
@@ -80,6 +82,7 @@ func TestRowsOpen(t *testing.T) {
 				r.Errorf("%d rows, %v", n, err)
 			}
 			r.must(rows.Close())
+			r.must(next.Commit())
 		},
 	} {
 		t.Run(name, func(t *testing.T) { bubble(t, "", test) })

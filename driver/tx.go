@@ -26,7 +26,7 @@ func (c *conn) Begin() (driver.Tx, error) {
 // BeginTx begins a transaction. A BEGIN that meets a fault is done again: nothing
 // can have happened in it.
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Begin, Statements: 1}, beginsReadOnly: opts.ReadOnly}
+	x := exchange{facts: sqlscan.Facts{Kind: sqlscan.Begin, Statements: 1}, beginsReadOnly: opts.ReadOnly, aside: true}
 	if err := c.admit(&x); err != nil {
 		return nil, err
 	}
@@ -57,18 +57,23 @@ func (c *conn) beginTx(ctx context.Context, x *exchange, opts driver.TxOptions) 
 }
 
 // abandon ends what belongs to a context that has ended: database/sql is about to, but the
-// program's next statement on its sql.Conn may come first, and is none of it.
-func (c *conn) abandon() {
+// program's next statement on its sql.Conn may come first, and is none of it. If it may be one of
+// the transaction's instead, of whose end sql.Tx does not know yet, it gets the context's error: a
+// sql.Tx looks at its statement's context only, and the remainder must not run in autocommit.
+func (c *conn) abandon(x *exchange) error {
 	over := c.inTx && c.open != nil && c.open.ctx.Err() != nil
+	if over && !x.aside {
+		return c.open.ctx.Err()
+	}
 	if c.rows.open() && (over || c.rows.ctx.Err() != nil) {
 		_ = c.rows.Close()
 		c.rows = noRows(c) // database/sql still has the others to close
 	}
-	if !over {
-		return
+	if over {
+		_ = c.end(sqlscan.Rollback, c.open.inner.Rollback)
+		c.open = nil
 	}
-	_ = c.end(sqlscan.Rollback, c.open.inner.Rollback)
-	c.open = nil
+	return nil
 }
 
 // readOnlyTx reports whether the program asked for a read-only transaction.

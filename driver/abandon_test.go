@@ -1,0 +1,78 @@
+package driver
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
+)
+
+// TestCancelledTransactionRunsNothing: database/sql finds out by and by that a transaction's
+// context has ended. What the program sends in it until then must not run, least of all in
+// autocommit; what it asks of its sql.Conn goes on.
+func TestCancelledTransactionRunsNothing(t *testing.T) {
+	statements := map[string]func(tx *sql.Tx, st *sql.Stmt) error{
+		"exec":  func(tx *sql.Tx, _ *sql.Stmt) error { _, err := tx.Exec(update); return err },
+		"query": func(tx *sql.Tx, _ *sql.Stmt) error { return tx.QueryRow(selectLock).Scan(new(int)) },
+		"prepare": func(tx *sql.Tx, _ *sql.Stmt) error {
+			st, err := tx.Prepare(update)
+			if err == nil {
+				st.Close()
+			}
+			return err
+		},
+		"prepared": func(_ *sql.Tx, st *sql.Stmt) error { _, err := st.Exec(); return err },
+	}
+	for name, statement := range statements {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, "", func(r *rig) {
+				ctx, cancel := context.WithCancel(r.Context())
+				defer cancel()
+				tx, err := r.db.BeginTx(ctx, nil)
+				r.must(err)
+				r.must(r.exec(tx, insert))
+				st, err := tx.Prepare(update)
+				r.must(err)
+				defer st.Close()
+				r.sim.ResetLog()
+				cancel()
+				if err := statement(tx, st); !errors.Is(err, context.Canceled) && !errors.Is(err, sql.ErrTxDone) {
+					r.Errorf("%v", err)
+				}
+				if err := tx.Commit(); !errors.Is(err, context.Canceled) && !errors.Is(err, sql.ErrTxDone) {
+					r.Errorf("Commit: %v", err)
+				}
+				synctest.Wait()
+				if n, all := r.reached("ROLLBACK"), r.sim.Count(func(s aurorasim.Statement) bool { return s.SQL != "" }); n != 1 || all != 1 {
+					r.Errorf("%d rollbacks, and %d statements in all", n, all)
+				}
+				r.must(r.exec(r.db, update))
+			})
+		})
+	}
+	t.Run("sql.Conn", func(t *testing.T) {
+		bubble(t, "", func(r *rig) {
+			conn, err := r.db.Conn(r.Context())
+			r.must(err)
+			defer conn.Close()
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			tx, err := conn.BeginTx(ctx, nil)
+			r.must(err)
+			r.must(r.exec(tx, insert))
+			cancel()
+			next, err := conn.BeginTx(r.Context(), nil)
+			r.must(err)
+			r.must(r.exec(next, update))
+			r.must(next.Commit())
+			synctest.Wait()
+			r.must(r.exec(conn, update))
+			if rolledBack, committed := r.reached("ROLLBACK"), r.reached("COMMIT"); rolledBack != 1 || committed != 1 {
+				r.Errorf("%d rollbacks, %d commits", rolledBack, committed)
+			}
+		})
+	})
+}
