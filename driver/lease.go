@@ -74,6 +74,7 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 	if c.beginsElsewhere(x) {
 		c.leaveReader(ctx)
 	}
+	c.session.SetWary(c.harms(x))
 	if c.session.Bound() {
 		b, err := c.boundBackend(ctx, x)
 		if b != nil && !c.answers(x) {
@@ -164,13 +165,20 @@ func (c *conn) boundBackend(ctx context.Context, x *exchange) (*backend.Backend,
 		return nil, nil
 	}
 	x.attempts++
-	if x.in.Lost() || b.IsCut() || !b.IsValid() {
+	if x.in.Lost() || b.IsCut() || !b.IsValid() || c.harms(x) && b.ResetSession(ctx) != nil {
 		if c.restart(x, true) {
 			return nil, nil
 		}
 		return nil, c.loseBound(x, failover.NotExecuted, nil)
 	}
 	return b, nil
+}
+
+// harms reports whether the statement would be in doubt if the session's backend turned out to be
+// dead by its not being answered: so it is looked at before. In a transaction little is: nothing of that
+// stays.
+func (c *conn) harms(x *exchange) bool {
+	return !x.again && !x.only && (x.facts.MayCommit() || !c.session.InTx())
 }
 
 // wait lets the statement wait at the gate.

@@ -43,6 +43,7 @@ type Session struct {
 
 	inLine    func()      // see Queue
 	elsewhere bool        // see SetElsewhere
+	wary      bool        // see SetWary
 	turn      chan grant  // for waits; made by the first
 	timer     *time.Timer // for waits; made by the first
 }
@@ -125,6 +126,10 @@ func (s *Session) queued() {
 // does not wait then for a backend of an instance that is in doubt, but returns [ErrRetired].
 func (s *Session) SetElsewhere(possible bool) { s.elsewhere = possible }
 
+// SetWary notes whether what the next Hold or Borrow is for must not be sent to a connection that the
+// other side has closed, however little time has passed since the session used it.
+func (s *Session) SetWary(wary bool) { s.wary = wary }
+
 // prepare makes a connection fit for a session that it has not served just before.
 func (c *connection) prepare(ctx context.Context, s *Session) error {
 	if c.once {
@@ -178,7 +183,7 @@ func (s *Session) resume(ctx context.Context, statement string) {
 		return
 	}
 	// A lease that was kept while the clock moved may have been hung up on.
-	if b := s.res.Value(); b.IsCut() || keptAt != in.pool.clock.Load() && b.ResetSession(ctx) != nil {
+	if b := s.res.Value(); b.IsCut() || (s.wary || keptAt != in.pool.clock.Load()) && b.ResetSession(ctx) != nil {
 		s.Discard()
 	}
 }
