@@ -70,12 +70,13 @@ type Instance struct {
 	gauging    atomic.Bool
 }
 
-// grant is what a waiter gets: a slot, perhaps with a connection, an error, or the call to
-// look again.
+// grant is what a waiter gets: a slot, perhaps with a connection and the session that owes it a
+// question, an error, or the call to look again.
 type grant struct {
-	res   *puddle.Resource[*connection]
-	err   error
-	again bool
+	res    *puddle.Resource[*connection]
+	victim *Session
+	err    error
+	again  bool
 }
 
 func newInstance(p *Pool, epoch uint64, m Member, h *health) *Instance {

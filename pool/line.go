@@ -62,7 +62,7 @@ func (in *Instance) slot(ctx context.Context, s *Session, statement string) (res
 	if s.turn == nil {
 		s.turn = make(chan grant, 1)
 	}
-	s.statement = statement
+	s.statement, s.vain = statement, false
 	in.waiters.push(s)
 	in.demandLocked()
 	var expired <-chan time.Time
@@ -97,7 +97,7 @@ func (in *Instance) slot(ctx context.Context, s *Session, statement string) (res
 			if g.again || err != nil {
 				g = <-s.turn
 			}
-			return g.res, nil, g.err
+			return g.res, g.victim, g.err
 		case err != nil:
 			return nil, nil, in.leaveLocked(s, err)
 		case in.waiters.first == s:
@@ -105,6 +105,7 @@ func (in *Instance) slot(ctx context.Context, s *Session, statement string) (res
 				in.callLocked() // there may be more where that came from
 				return res, victim, nil
 			}
+			s.vain = true
 		}
 	}
 }
@@ -193,6 +194,18 @@ func (in *Instance) grantLocked(g grant) {
 	if in.kept.first != nil || in.resting.first != nil {
 		in.callLocked() // what it was called for is the next one's
 	}
+}
+
+// offerLocked calls the session that waits longest because of a lease that may be taken, or serves it
+// with that, if one whom it was called for before has been quicker: who runs one statement after
+// the other would always be.
+func (in *Instance) offerLocked(kept *Session) {
+	if s := in.waiters.first; s == nil || !s.vain {
+		in.callLocked()
+		return
+	}
+	res, victim := in.reclaimLocked(kept)
+	in.grantLocked(grant{res: res, victim: victim})
 }
 
 // callLocked lets the session that waits longest look again. It keeps its place.

@@ -36,6 +36,7 @@ type Session struct {
 	list                  *sessionList
 	before, after         *Session
 	statement             string // that the lease is for; guarded by in.mu
+	vain                  bool   // in line: it was called, and found nothing; guarded by in.mu
 	reading               atomic.Bool
 	found                 bool  // FOUND_ROWS() on the lease is the session's
 	answered, hasAnswered bool  // a statement has left its warnings on this lease, or on one before
@@ -231,7 +232,7 @@ func (s *Session) Keep(ctx context.Context) {
 		s.list.remove(s)
 		in.kept.push(s)
 		// The session may be about to rest, and forgive its debts: see slot.
-		in.callLocked()
+		in.offerLocked(s)
 		in.mu.Unlock()
 		return
 	}
