@@ -39,6 +39,14 @@ func (s *Session) indebted() bool {
 	return len(s.owed()) > 0 || s.id.unread && !s.resting
 }
 
+// bereft reports whether the session loses variables with its connection.
+func (s *Session) bereft() bool {
+	return slices.ContainsFunc(s.owed(), func(v Setting) bool {
+		have, ok := s.state.get(v)
+		return ok && have.Value == ""
+	})
+}
+
 // settle asks what the session owes. If it fails, what was to be learned is lost.
 func (s *Session) settle(ctx context.Context, c *connection) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)

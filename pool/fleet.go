@@ -246,5 +246,12 @@ func (in *Instance) shed() {
 			}
 		}
 	}
-	in.disturb(&in.resting, func(*Session) bool { return in.free < 0 })
+	over, counted := 0, false
+	in.disturb(&in.resting, func(*Session) bool {
+		if !counted {
+			over, counted = -in.free, true // not later: a connection that is asked something first goes by and by
+		}
+		over--
+		return over >= 0
+	})
 }

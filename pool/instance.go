@@ -413,11 +413,8 @@ func (in *Instance) retire() {
 		in.grantLocked(grant{err: ErrRetired})
 	}
 	for _, l := range [...]*sessionList{&in.kept, &in.resting} {
-		for s := l.first; s != nil; s = l.first {
-			res := in.seizeLocked(s)
-			s.forfeit()
-			res.Destroy() // its destructor runs elsewhere
-			in.free++
+		for l.first != nil {
+			in.dismissLocked(l.first)
 		}
 	}
 	in.mu.Unlock()

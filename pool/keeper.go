@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -162,13 +163,31 @@ func (in *Instance) disturb(l *sessionList, unwanted func(*Session) bool) {
 	for s := l.first; s != nil; {
 		next := s.after
 		if unwanted(s) {
-			res := in.seizeLocked(s)
-			s.forfeit()
-			res.Destroy()
-			in.freeSlotLocked()
+			in.dismissLocked(s)
 		}
 		s = next
 	}
+}
+
+// dismissLocked closes the connection that a session keeps. What only that knows of the session's
+// variables is asked for before, if it is there to answer.
+func (in *Instance) dismissLocked(s *Session) {
+	res := in.seizeLocked(s)
+	if !s.bereft() || res.Value().IsCut() || in.Retired() && (in.Lost() || in.pool.closed.Load()) {
+		s.forfeit()
+		res.Destroy() // its destructor runs elsewhere
+		in.freeSlotLocked()
+		return
+	}
+	paid, asker := make(chan struct{}), &Session{in: in}
+	s.paid = paid
+	in.busyLocked(asker, "")
+	in.pool.running.Go(func() {
+		s.settle(context.Background(), res.Value())
+		close(paid)
+		res.Destroy()
+		in.leaveLease(asker)
+	})
 }
 
 // warmPause comes between looks after what is to be kept ready.

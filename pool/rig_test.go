@@ -38,6 +38,9 @@ func bubble(t *testing.T, cfg Config, test func(r *rig)) {
 			time.Sleep(r.answer)
 			return fakemysql.Rows([]fakemysql.Column{fakemysql.Int("id")}, []any{int64(7)})
 		})
+		script.On("SELECT LAST_INSERT_ID(), @@session.sql_mode", fakemysql.Result{
+			Columns: []fakemysql.Column{fakemysql.Int("id"), fakemysql.Text("mode")}, Rows: [][]any{{int64(0), "ANSI"}},
+		})
 		r.server = fakemysql.New(fakemysql.Config{Users: map[string]string{"u": "p"}, Handler: script})
 		defer r.server.Close()
 		my := mysql.NewConfig()
