@@ -268,7 +268,14 @@ func (c *conn) Raw(f func(inner any) error) error {
 	if err != nil {
 		return err
 	}
+	returned := false
+	defer func() {
+		if !returned { // it panicked: what it did is bound to nothing yet, and nobody else may have it
+			c.session.Discard()
+		}
+	}()
 	err = f(b.Inner())
+	returned = true
 	if errors.Is(err, driver.ErrBadConn) {
 		err = failover.New(failover.ErrUnavailable, failover.Unknown, err)
 	}
