@@ -177,7 +177,7 @@ func (c *conn) ping(ctx context.Context, x *exchange) error {
 // session keeps its state, as with the wrapped driver; one whose state died with
 // its backend is replaced by database/sql without anybody noticing.
 func (c *conn) ResetSession(ctx context.Context) error {
-	if c.over() {
+	if c.over() || c.session.Bereft(ctx) {
 		return driver.ErrBadConn
 	}
 	if c.session.Bound() {

@@ -47,6 +47,30 @@ func (s *Session) bereft() bool {
 	})
 }
 
+// Bereft reports whether the session has lost variables, see [Session.Lost], or would with the
+// connection that it keeps, which is dead.
+func (s *Session) Bereft(ctx context.Context) bool {
+	if !s.owing {
+		return false
+	}
+	if s.kept {
+		s.in.mu.Lock()
+		defer s.in.mu.Unlock()
+		if s.list != nil {
+			c := s.res.Value()
+			return s.bereft() && (c.IsCut() || c.ResetSession(ctx) != nil)
+		}
+		if s.paid != nil {
+			select {
+			case <-s.paid:
+			default:
+				return false // somebody is asking
+			}
+		}
+	}
+	return s.debts != nil && s.debts.lost != ""
+}
+
 // settle asks what the session owes. If it fails, what was to be learned is lost.
 func (s *Session) settle(ctx context.Context, c *connection) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
@@ -130,6 +154,7 @@ func (s *Session) owe(v Setting) {
 		s.debts = &debts{}
 	}
 	s.debts.owed = append(s.debts.owed, v)
+	s.owing = true
 }
 
 func (s *Session) acquit(v Setting) {

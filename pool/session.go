@@ -27,6 +27,7 @@ type Session struct {
 
 	// See debt.go.
 	debts *debts // nil if there are none
+	owing bool   // there were some once
 	id    insertID
 	// paid is closed when whoever took the lease has asked what the session owed.
 	paid chan struct{}
@@ -393,6 +394,6 @@ func (s *Session) Close() {
 // use: a backend with its pins or its open transaction is closed.
 func (s *Session) Reset() {
 	s.Close()
-	s.state, s.debts, s.hasAnswered = nil, nil, false
+	s.state, s.debts, s.owing, s.hasAnswered = nil, nil, false, false
 	s.resetID()
 }
