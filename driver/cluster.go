@@ -112,7 +112,7 @@ func newCluster(cfg *Config, o options) (*cluster, error) {
 	pooling := pool.Config{
 		Connect: cl.connect, Size: int(cfg.PoolSize), Fleet: cl.fleet.pool(),
 		MinIdle: cfg.PoolMinIdle.Of, MaxIdle: cfg.PoolMaxIdle.Of,
-		Schema: cfg.MySQL.DBName, SessionMode: cfg.PoolMode == "session",
+		Schema: cfg.MySQL.DBName, NoSchema: failover.NoSchema, SessionMode: cfg.PoolMode == "session",
 		IdleTimeout: cfg.PoolIdleTimeout, MaxLifetime: cfg.PoolMaxLifetime, BorrowTimeout: cfg.BorrowTimeout,
 		ConnectConcurrency: cfg.ConnectConcurrency, StallTimeout: cfg.StallTimeout, Silent: cl.silent,
 		Balance: pool.Balance{Strategy: strategies[cfg.ReaderStrategy], Window: cfg.ReaderLatencyWindow},

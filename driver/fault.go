@@ -249,10 +249,13 @@ func (c *conn) lose(x *exchange, outcome failover.Outcome, cause error) {
 }
 
 // loseVariables is the error of a session whose variables went with a connection before
-// their values were known.
-func (c *conn) loseVariables(x *exchange, names string) error {
+// their values were known, or whose default schema is gone. refusal is the server's answer, if any.
+func (c *conn) loseVariables(x *exchange, lost string, refusal error) error {
 	c.cluster.stateLost.Add(1)
+	if refusal != nil {
+		x.cause = refusal
+	}
 	e := c.failure(x, failover.ErrSessionStateLost, failover.NotExecuted)
-	e.Detail = sqlscan.EffectVariable.String() + " " + names
+	e.Detail = lost
 	return e
 }

@@ -110,7 +110,7 @@ func (c *conn) lease(ctx context.Context, x *exchange) (*backend.Backend, error)
 		c.session.SetElsewhere(c.forReaders(x) || in.Role == writerRole && c.mayFallBack(x))
 		err := c.session.Borrow(ctx, in, x.text)
 		if lost := c.session.Lost(); lost != "" {
-			err = c.loseVariables(x, lost)
+			err = c.loseVariables(x, lost, err)
 			c.session.Keep(ctx)
 			return nil, err
 		}

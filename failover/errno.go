@@ -163,6 +163,9 @@ func Unresolved(err error) bool {
 		erTableAccessDenied, erColumnAccessDenied, erNoSuchTable, erOptionPrevents, erReadOnlyTx)
 }
 
+// NoSchema reports whether there is no database of that name (1049), or not for this user (1044).
+func NoSchema(err error) bool { return isNumber(err, erDBAccessDenied, erBadDB) }
+
 // NotCreated reports whether the table of CREATE … SELECT could not be made, so that its query
 // did not run: it exists (1050), or the transaction is a READ ONLY one (1792).
 func NotCreated(err error) bool { return isNumber(err, erTableExists, erReadOnlyTx) }

@@ -23,7 +23,7 @@ const settleTimeout = 2 * time.Second
 // debts are rare, and kept apart from the session for that.
 type debts struct {
 	owed []Setting // variables whose value is to be read
-	lost string    // the names of those that could not be read
+	lost string    // those that could not be read, and what else is gone
 }
 
 // owed are the variables whose value is to be read.
@@ -127,12 +127,22 @@ func (s *Session) paidUp() {
 	}
 }
 
-func (s *Session) lose(v Setting) {
-	d := s.debts
+func (s *Session) lose(v Setting) { s.debts.lose(sqlscan.EffectVariable, v.Name) }
+
+// loseSchema gives up the session's default schema.
+func (s *Session) loseSchema() {
+	if s.debts == nil {
+		s.debts = &debts{}
+	}
+	s.debts.lose(sqlscan.EffectSchema, s.state.Schema())
+	s.state = s.state.WithSchema("")
+}
+
+func (d *debts) lose(what sqlscan.Effects, name string) {
 	if d.lost != "" {
 		d.lost += ", "
 	}
-	d.lost += v.Name
+	d.lost += what.String() + " " + name
 }
 
 // forfeit gives up what the session owes: its connection is gone.

@@ -41,6 +41,9 @@ type Config struct {
 	MinIdle, MaxIdle Share
 	// Schema is the default schema of new connections.
 	Schema string
+	// NoSchema reports whether a server refused a default schema for good: there is none of that
+	// name, or not for this user. nil = never.
+	NoSchema func(err error) bool
 	// SessionMode gives a session one backend for as long as it lives.
 	SessionMode bool
 	// IdleTimeout closes a backend that was idle for so long; 0 = never.
@@ -111,6 +114,9 @@ type Pool struct {
 func New(cfg Config) *Pool {
 	p := &Pool{cfg: cfg, stop: make(chan struct{}), health: make(map[string]*health)}
 	p.cfg.Size = max(cfg.Size, 1)
+	if p.cfg.NoSchema == nil {
+		p.cfg.NoSchema = func(error) bool { return false }
+	}
 	p.cfg.ConnectConcurrency = max(cfg.ConnectConcurrency, 1)
 	p.instances.Store(&map[string]*Instance{})
 	return p

@@ -87,6 +87,12 @@ func (s *Session) Borrow(ctx context.Context, in *Instance, statement string) er
 			c.user, s.last = s, c
 			return nil
 		}
+		if in.pool.cfg.NoSchema(err) && s.state.Schema() != "" && s.state.Schema() != c.state.Schema() {
+			s.loseSchema()      // nor would another connection have it
+			c.user = &Session{} // whose statement failed: that is nobody's answer
+			in.put(s, res)
+			return err
+		}
 		c.Cut()
 		res.Destroy()
 		in.leaveLease(s)
@@ -364,8 +370,8 @@ func (s *Session) SetOnce(pending bool) { s.res.Value().once = pending }
 // Once reports what SetOnce noted, on the lease's connection.
 func (s *Session) Once() bool { return s.res.Value().once }
 
-// Lost names the variables that the session has set and that went with a connection
-// before anybody knew their value, and forgets them.
+// Lost names what the session has set and has no more, and forgets it: variables that went with a
+// connection before anybody knew their value, and a default schema that servers refuse.
 func (s *Session) Lost() string {
 	if s.kept || s.debts == nil {
 		return ""
