@@ -190,7 +190,7 @@ func drawn(share float64) bool { return share > 0 && (share >= 1 || rand.Float64
 
 // unmarked reports whether the session is as a new one of the mirror would be.
 func (c *conn) unmarked() bool {
-	return !c.inTx && !c.session.InTx() && !c.manual && c.session.Pins() == 0 && c.session.State() == nil
+	return !c.inTx && !c.session.InTx() && !c.manual && c.session.Pins() == 0 && c.session.Blank()
 }
 
 // matches asks the program about a statement.

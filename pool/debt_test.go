@@ -45,3 +45,25 @@ func TestDebtsOutliveTheirConnection(t *testing.T) {
 		})
 	}
 }
+
+// TestBlankWithoutLease: whether a session has set anything may be asked while another one takes its
+// lease. For the race detector.
+func TestBlankWithoutLease(t *testing.T) {
+	bubble(t, Config{Size: 1}, func(r *rig) {
+		s := r.borrow()
+		s.Set(Setting{Name: "sql_mode"})
+		s.Keep(r.Context())
+		taken := make(chan *Session)
+		go func() { taken <- r.borrow() }()
+		for range 100 {
+			if s.Blank() {
+				r.Fatal("it has set a variable")
+			}
+		}
+		other := <-taken
+		if other.Close(); s.Blank() {
+			r.Error("it has set a variable")
+		}
+		s.Close()
+	})
+}

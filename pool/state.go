@@ -382,6 +382,10 @@ func (s *Session) Under(ctx context.Context, state *State, f func() error) error
 // In reports whether the session is in that state.
 func (s *Session) In(state *State) bool { return state.equal(s.state) }
 
+// Blank reports whether the session has set nothing. Other than for State it needs no lease: who takes
+// that changes what the session has set only if it owed something.
+func (s *Session) Blank() bool { return !s.owing && s.state == nil }
+
 // State returns what the session has set. The session must hold its lease.
 func (s *Session) State() *State { return s.state }
 
