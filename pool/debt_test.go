@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,6 +65,28 @@ func TestBlankWithoutLease(t *testing.T) {
 		other := <-taken
 		if other.Close(); s.Blank() {
 			r.Error("it has set a variable")
+		}
+		s.Close()
+	})
+}
+
+// TestDebtsOutliveAContext: a statement that goes to another instance costs its session no variables
+// because its context ends.
+func TestDebtsOutliveAContext(t *testing.T) {
+	bubble(t, Config{Size: 1, MaxIdle: Fixed(1)}, func(r *rig) {
+		reader := Member{ID: "i-2", Addr: "i-2:3306", Role: "reader"}
+		r.Apply(2, []Member{writer, reader})
+		s := r.borrow()
+		s.Set(Setting{Name: "sql_mode"})
+		s.Keep(r.Context())
+		ctx, cancel := context.WithCancel(r.Context())
+		cancel()
+		if err := s.Borrow(ctx, r.Instance(reader.ID, reader.Role), "SELECT 1"); !errors.Is(err, context.Canceled) {
+			r.Errorf("got %v", err)
+		}
+		r.must(s.Borrow(r.Context(), r.Instance(reader.ID, reader.Role), "SELECT 1"))
+		if lost, open := s.Lost(), r.stats().Open; lost != "" || open != 1 {
+			r.Errorf("lost %q, and the writer has %d connections", lost, open)
 		}
 		s.Close()
 	})

@@ -110,7 +110,7 @@ const leaveTimeout = 100 * time.Millisecond
 func (s *Session) leave(ctx context.Context) {
 	if s.indebted() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, leaveTimeout)
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout) // what is owed is the session's
 		defer cancel()
 	}
 	s.Release(ctx)
