@@ -7,7 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
+	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
 )
 
 // TestCancelledTransactionRunsNothing: database/sql finds out by and by that a transaction's
@@ -74,5 +76,25 @@ func TestCancelledTransactionRunsNothing(t *testing.T) {
 				r.Errorf("%d rollbacks, %d commits", rolledBack, committed)
 			}
 		})
+	})
+}
+
+// TestCommitRefused: a transaction that the server neither commits nor rolls back ends
+// with its connection: whoever gets the session next is not in it.
+func TestCommitRefused(t *testing.T) {
+	bubble(t, "fpPoolSize=1", func(r *rig) {
+		r.script.OnFunc("COMMIT", func(context.Context, fakemysql.Call) fakemysql.Reply {
+			return fakemysql.Fail(1317, "70100", "Query execution was interrupted")
+		})
+		tx, err := r.db.BeginTx(r.Context(), nil)
+		r.must(err)
+		r.must(r.exec(tx, insert))
+		if n, _ := failover.Number(tx.Commit()); n != 1317 {
+			r.Errorf("got %d", n)
+		}
+		if in := r.c.Stats().Pool.Instances[0]; in.InTx != 0 {
+			r.Errorf("the next one is in the transaction: %+v", in)
+		}
+		r.must(r.exec(r.db, update))
 	})
 }

@@ -137,11 +137,13 @@ func (c *conn) end(kind sqlscan.Kind, send func() error) error {
 			c.settle(context.Background(), &x, nil)
 		}
 	}
-	if kind == sqlscan.Rollback && err != nil && c.session.InTx() {
+	if err != nil && c.session.InTx() && (kind == sqlscan.Rollback || !c.assumed) {
 		// The server has refused: what it does not roll back now it does when the connection
 		// ends, and nothing else may run in it before.
 		c.lose(&x, failover.NotExecuted, err)
-		err = nil
+		if kind == sqlscan.Rollback {
+			err = nil
+		}
 	}
 	if fresh && lostInFailover(err) {
 		err = nil // there was nothing to commit
