@@ -98,3 +98,19 @@ func TestCommitRefused(t *testing.T) {
 		r.must(r.exec(r.db, update))
 	})
 }
+
+// TestLostTransactionEndsByQuery: some programs run every text for its rows.
+func TestLostTransactionEndsByQuery(t *testing.T) {
+	bubble(t, "", func(r *rig) {
+		conn, err := r.db.Conn(r.Context())
+		r.must(err)
+		defer conn.Close()
+		r.must(r.exec(conn, "BEGIN"))
+		r.must(r.exec(conn, insert))
+		r.failover(aurorasim.Kill)
+		r.wants(r.exec(conn, update), failover.ErrTransactionLost, failover.NotExecuted)
+		_, err = r.rows(r.Context(), conn, "ROLLBACK")
+		r.wants(err, failover.ErrTransactionLost, failover.NotExecuted)
+		r.must(r.exec(conn, update))
+	})
+}

@@ -90,7 +90,7 @@ func newMemory(cl *cluster) memory { return memory{mode: sqlscan.AnyMode | cl.ch
 func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
 	x, err := c.begin(text, args)
 	if err != nil {
-		return nil, err
+		return nil, c.queryLost(&x, err)
 	}
 	return c.query(ctx, &x)
 }

@@ -82,7 +82,7 @@ var errStmtClosed = errors.New("failoverproxy: statement is closed")
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	x, err := s.begin(args)
 	if err != nil {
-		return nil, err
+		return nil, s.conn.queryLost(&x, err)
 	}
 	return s.conn.query(ctx, &x)
 }

@@ -169,6 +169,14 @@ func (c *conn) execLost(x *exchange, err error) (driver.Result, error) {
 	return c.rolledBack(x, err)
 }
 
+// queryLost is execLost for Query, which has no rows to return: the error is the last one.
+func (c *conn) queryLost(x *exchange, err error) error {
+	if c.lost != nil && !c.inTx && x.facts.EndsTransaction() {
+		c.lost = nil
+	}
+	return err
+}
+
 // noResult is the result of a statement that did not have to be sent.
 type noResult struct{}
 
