@@ -186,7 +186,6 @@ func (c *conn) ResetSession(ctx context.Context) error {
 			if c.session.InTx() || c.session.Pins() != 0 {
 				return driver.ErrBadConn
 			}
-			c.session.Discard() // nothing is bound to it but by fpPoolMode=session
 		}
 	}
 	return nil
