@@ -9,6 +9,7 @@ import (
 type connection struct {
 	*backend.Backend
 	expires int64 // when its lifetime is over, Unix ns
+	closing bool  // see Instance.destroy; guarded by the instance's mu
 
 	state *State // what sessions set on it; nil = as connected
 	// saved names the variables whose value as of the connect the connection keeps in

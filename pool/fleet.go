@@ -91,8 +91,8 @@ func (in *Instance) resizeLocked(size int) {
 // do for now.
 func (in *Instance) refusedLocked() {
 	f := in.fleet
-	f.share.refuse(time.Now(), len(in.open))
-	in.resizeLocked(min(in.size, f.share.limit(), max(len(in.open), 1)))
+	f.share.refuse(time.Now(), in.livingLocked())
+	in.resizeLocked(min(in.size, f.share.limit(), max(in.livingLocked(), 1)))
 }
 
 // crowded reports whether a connect failed for want of room while there are other backends,
@@ -103,7 +103,7 @@ func (in *Instance) crowded(err error) bool {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return len(in.open) > 0
+	return in.livingLocked() > 0
 }
 
 // survey looks at the fleet from time to time, on instances that are in use.
@@ -124,7 +124,7 @@ func (in *Instance) survey(now time.Time) {
 func (in *Instance) used() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return len(in.open) > 0
+	return in.livingLocked() > 0
 }
 
 // look asks the server once, and adapts.
@@ -160,9 +160,9 @@ func (in *Instance) adapt(survey Survey, err error) (pause time.Duration) {
 	if err == nil {
 		f.seen = FleetStats{Survey: survey, Budget: max(cfg.Budget(survey.Max), 1), At: time.Now()}
 		if cfg.Size > 0 {
-			pause = f.share.fix(f.seen.At, len(in.open), f.seen.Budget, cfg.Size)
+			pause = f.share.fix(f.seen.At, in.livingLocked(), f.seen.Budget, cfg.Size)
 		} else {
-			pause = f.share.see(look{now: f.seen.At, budget: f.seen.Budget, seen: survey.Connections, open: len(in.open), wanted: f.wanted})
+			pause = f.share.see(look{now: f.seen.At, budget: f.seen.Budget, seen: survey.Connections, open: in.livingLocked(), wanted: f.wanted})
 		}
 		f.wanted = 0
 		in.demandLocked()
@@ -234,13 +234,13 @@ func (in *Instance) askInLine(asker *Session) (Survey, error) {
 // that sessions keep between statements go by and by: a look takes one where nothing is idle.
 func (in *Instance) shed() {
 	in.mu.Lock()
-	surplus := int(in.backends.Stat().IdleResources()) - max(in.free, 0)
+	surplus := min(int(in.backends.Stat().IdleResources()), in.livingLocked()-in.size)
 	in.mu.Unlock()
 	if surplus > 0 {
 		for _, res := range in.acquireIdle() {
 			if surplus > 0 {
 				surplus--
-				res.Destroy()
+				in.destroy(res)
 			} else {
 				res.ReleaseUnused()
 			}

@@ -215,7 +215,7 @@ func (in *Instance) ping(ctx context.Context, s *Session) (took time.Duration, o
 		}
 	}
 	c.Cut()
-	res.Destroy()
+	in.destroy(res)
 	in.leaveLease(s)
 	return 0, false
 }

@@ -48,6 +48,7 @@ type Instance struct {
 	size      int // slots; 1 until the server was asked, see Config.Limit and Config.Fleet
 	free      int // slots that nobody holds; below zero as many as are taken beyond size
 	open      map[*connection]struct{}
+	closing   int    // of them, those that are about to be closed
 	past      uint64 // bytes that came on connections which are closed
 	connected uint64 // connects that the server has answered, with an error or not
 	pinned    map[*Session]struct{}
@@ -237,11 +238,31 @@ func (in *Instance) fix(ctx context.Context, b *backend.Backend) error {
 func (in *Instance) close(c *connection) {
 	in.mu.Lock()
 	delete(in.open, c)
+	if c.closing {
+		in.closing--
+	}
 	_, received := c.Pulse()
 	in.past += received
 	in.mu.Unlock()
 	_ = c.Close()
 }
+
+// destroy closes a connection. The destructor runs elsewhere and later: until then it counts as open on
+// the server, but no more as one of those that there are for sessions.
+func (in *Instance) destroy(res *puddle.Resource[*connection]) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.destroyLocked(res)
+}
+
+func (in *Instance) destroyLocked(res *puddle.Resource[*connection]) {
+	res.Value().closing = true
+	in.closing++
+	res.Destroy()
+}
+
+// livingLocked counts the connections that are not about to be closed.
+func (in *Instance) livingLocked() int { return len(in.open) - in.closing }
 
 // acquire gets a slot and a connection that was alive a moment ago.
 func (in *Instance) acquire(ctx context.Context, s *Session, statement string) (*puddle.Resource[*connection], error) {
@@ -270,7 +291,7 @@ func (in *Instance) alive(ctx context.Context, s *Session, res *puddle.Resource[
 			}
 		}
 		if in.Retired() { // checked after acquiring: a connect may have outlived the retirement
-			res.Destroy()
+			in.destroy(res)
 			in.leaveLease(s)
 			return nil, ErrRetired
 		}
@@ -279,7 +300,7 @@ func (in *Instance) alive(ctx context.Context, s *Session, res *puddle.Resource[
 			in.borrowed.Add(1)
 			return res, nil
 		}
-		res.Destroy()
+		in.destroy(res)
 		res = nil
 	}
 }
@@ -304,12 +325,12 @@ func (in *Instance) connection(ctx context.Context, s *Session) (*puddle.Resourc
 func (in *Instance) spare() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return len(in.open) >= in.size-in.free
+	return in.livingLocked() >= in.size-in.free
 }
 
 // idleLocked counts the connections that nobody has.
 func (in *Instance) idleLocked() int {
-	return len(in.open) - (in.size - in.free) + int(in.dialing.Load())
+	return in.livingLocked() - (in.size - in.free) + int(in.dialing.Load())
 }
 
 // maxIdle is how many connections may be idle: those of sessions at rest count.
@@ -381,13 +402,17 @@ func (in *Instance) put(s *Session, res *puddle.Resource[*connection]) {
 		in.mu.Unlock()
 		return
 	}
-	usable = usable && in.free >= 0 && in.idleLocked() < in.maxIdle()
-	in.mu.Unlock()
-	if usable {
-		res.Release()
-	} else {
-		res.Destroy()
+	// Who holds one of too many slots may have no connection, and be refused one now: this one is
+	// for them then.
+	usable = usable && (in.free >= 0 || in.livingLocked() <= in.size) && in.idleLocked() < in.maxIdle()
+	if !usable {
+		in.destroyLocked(res)
+		in.freeSlotLocked()
+		in.mu.Unlock()
+		return
 	}
+	in.mu.Unlock()
+	res.Release()
 	in.mu.Lock()
 	in.freeSlotLocked()
 	in.mu.Unlock()

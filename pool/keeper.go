@@ -129,7 +129,7 @@ func (in *Instance) sweep(now time.Time) {
 	for _, res := range in.acquireIdle() {
 		if res.Value().outlived(now.UnixNano()) || idle > 0 && res.IdleDuration() > idle && spare > 0 {
 			spare--
-			res.Destroy()
+			in.destroy(res)
 		} else {
 			res.ReleaseUnused()
 		}
@@ -175,7 +175,7 @@ func (in *Instance) dismissLocked(s *Session) {
 	res := in.seizeLocked(s)
 	if !s.bereft() || res.Value().IsCut() || in.Retired() && (in.Lost() || in.pool.closed.Load()) {
 		s.forfeit()
-		res.Destroy() // its destructor runs elsewhere
+		in.destroyLocked(res)
 		in.freeSlotLocked()
 		return
 	}
@@ -185,7 +185,7 @@ func (in *Instance) dismissLocked(s *Session) {
 	in.pool.running.Go(func() {
 		s.settle(context.Background(), res.Value())
 		close(paid)
-		res.Destroy()
+		in.destroy(res)
 		in.leaveLease(asker)
 	})
 }
@@ -202,7 +202,7 @@ func (in *Instance) warm(now time.Time) {
 	in.nextWarm = now.Add(warmPause)
 	for _, res := range in.acquireIdle() {
 		if c := res.Value(); c.IsCut() || c.ResetSession(in.ended) != nil {
-			res.Destroy()
+			in.destroy(res)
 		} else {
 			res.ReleaseUnused()
 		}
@@ -224,5 +224,5 @@ func (in *Instance) warm(now time.Time) {
 func (in *Instance) missing() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.readyLocked() < in.pool.cfg.MinIdle.of(in.size) && len(in.open)+int(in.dialing.Load()) < in.size
+	return in.readyLocked() < in.pool.cfg.MinIdle.of(in.size) && in.livingLocked()+int(in.dialing.Load()) < in.size
 }

@@ -94,7 +94,7 @@ func (s *Session) Borrow(ctx context.Context, in *Instance, statement string) er
 			return err
 		}
 		c.Cut()
-		res.Destroy()
+		in.destroy(res)
 		in.leaveLease(s)
 		// What another session left may be what cannot be undone: a new connection has no past.
 		if ctx.Err() != nil || !used && err != errUnrestorable { //nolint:errorlint // our own, never wrapped
