@@ -207,16 +207,16 @@ func (cl *cluster) adopt(ctx context.Context, conn topology.Conn, found topology
 	if !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(cl.cfg.MySQL.Timeout, backend.DefaultTimeout))
-	defer cancel()
 	return cl.pool.Adopt(ctx, found.ID, found.Role.String(), func(ctx context.Context, m pool.Member) (*backend.Backend, error) {
 		return cl.equip(ctx, b, m, found.Said)
 	})
 }
 
-// equip makes a new backend what the pool's backends are, or closes it. said: the server has said
-// already who it is.
+// equip makes a new backend what the pool's backends are, or closes it, within the time of a connect.
+// said: the server has said already who it is.
 func (cl *cluster) equip(ctx context.Context, b *backend.Backend, m pool.Member, said bool) (*backend.Backend, error) {
+	ctx, cancel := cl.connecting(ctx)
+	defer cancel()
 	err := cl.introduce(ctx, b, m, said)
 	if err == nil {
 		err = b.Track(ctx)
@@ -232,6 +232,11 @@ func (cl *cluster) equip(ctx context.Context, b *backend.Backend, m pool.Member,
 		return nil, err
 	}
 	return b, nil
+}
+
+// connecting bounds what is asked before a connection is of use.
+func (cl *cluster) connecting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, cmp.Or(cl.cfg.MySQL.Timeout, backend.DefaultTimeout))
 }
 
 // introduce lets the server say who it is.
@@ -256,6 +261,8 @@ func (cl *cluster) introduce(ctx context.Context, b *backend.Backend, m pool.Mem
 
 // poolLimit turns a percentage of max_connections into a number.
 func (cl *cluster) poolLimit(ctx context.Context, b *backend.Backend) (int, error) {
+	ctx, cancel := cl.connecting(ctx)
+	defer cancel()
 	answer, err := b.Ask(ctx, "SELECT @@max_connections")
 	if err != nil {
 		return 0, fmt.Errorf("failoverproxy: fpPoolSize is %s of max_connections, which %s does not tell: give a number: %w", cl.cfg.PoolSize, b.Addr(), err)

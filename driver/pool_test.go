@@ -18,6 +18,7 @@ import (
 
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
+	"github.com/failoverproxy/failoverproxy/internal/testutil/aurorasim"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/mysqld"
 	"github.com/failoverproxy/failoverproxy/pool"
 )
@@ -344,6 +345,21 @@ func TestIdleSessionIsSmall(t *testing.T) {
 		}
 		for _, c := range made {
 			f.must(c.Close())
+		}
+	})
+}
+
+// TestConnectThatHangsAtTheEnd: a server that lets somebody in and answers no question then is not
+// waited for longer than for one that does not let anybody in.
+func TestConnectThatHangsAtTheEnd(t *testing.T) {
+	bubble(t, "fpStallTimeout=0&timeout=3s&fpPoolMaxIdle=0", func(r *rig) {
+		f := r.sim.Writer().Delay(time.Hour, aurorasim.Contains("session_track"))
+		time.AfterFunc(4*time.Second, f.Clear)
+		start := time.Now()
+		_, err := r.rows(r.Context(), r.db, selectOne)
+		r.must(err)
+		if took := time.Since(start); took < 3*time.Second || took > 7*time.Second {
+			r.Errorf("it took %s", took)
 		}
 	})
 }
