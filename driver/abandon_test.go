@@ -41,7 +41,9 @@ func TestCancelledTransactionRunsNothing(t *testing.T) {
 				defer st.Close()
 				r.sim.ResetLog()
 				cancel()
-				if err := statement(tx, st); !errors.Is(err, context.Canceled) && !errors.Is(err, sql.ErrTxDone) {
+				err = statement(tx, st)
+				closed := name == "prepared" && err != nil // by database/sql, with an error that it does not export
+				if !closed && !errors.Is(err, context.Canceled) && !errors.Is(err, sql.ErrTxDone) {
 					r.Errorf("%v", err)
 				}
 				if err := tx.Commit(); !errors.Is(err, context.Canceled) && !errors.Is(err, sql.ErrTxDone) {

@@ -258,7 +258,11 @@ func (s *Session) Rest(ctx context.Context) {
 	}
 	in := s.in
 	in.mu.Lock()
-	if s.list != nil && in.waiters.first == nil && in.idleLocked() < in.maxIdle() && !in.Retired() {
+	if s.list == nil { // it was taken: what the session owes is being asked, for which its next use waits
+		in.mu.Unlock()
+		return
+	}
+	if in.waiters.first == nil && in.idleLocked() < in.maxIdle() && !in.Retired() {
 		s.resting = true
 		s.list.remove(s)
 		in.resting.push(s)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -77,9 +78,9 @@ func run(ctx context.Context, dsn string, out io.Writer) error {
 	}
 	fmt.Fprintln(out, "at most", db.Stats().MaxOpenConnections, "at once, as before")
 
-	var asked int
+	var asked atomic.Int64                                      // by whoever connects
 	password := func(context.Context, string) (string, error) { // stands for a token of IAM's
-		asked++
+		asked.Add(1)
 		cfg, err := mysql.ParseDSN(dsn)
 		if err != nil {
 			return "", err
@@ -95,7 +96,7 @@ func run(ctx context.Context, dsn string, out io.Writer) error {
 	if err := greet(ctx, out, "wrapped connector", db); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "tokens were asked for:", asked > 0)
+	fmt.Fprintln(out, "tokens were asked for:", asked.Load() > 0)
 	fmt.Fprintln(out, "the cluster:", connector.Snapshot())
 	return greet(ctx, out, "the program's own pool", pool)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/failoverproxy/failoverproxy/internal/testutil/ledger"
 )
 
 // database/sql watches contexts with goroutines of its own, which wait for mutexes while
@@ -130,7 +132,8 @@ func (w *worker) cancelledTransaction(ctx context.Context, s session) {
 }
 
 // abandons lets a transaction's context end, and goes on with the session: what comes then
-// is none of the transaction.
+// is none of the transaction. Until it is rolled back the driver cannot know that, and may refuse with
+// that context's error what it surely does not execute.
 func (w *worker) abandons() {
 	w.directly(func(s session) {
 		t := w.trial("abandoned transaction")
@@ -155,9 +158,16 @@ func (w *worker) abandons() {
 		cancel()
 		alone := w.trial("write after an abandoned transaction")
 		c = w.call(w.ctx, aWrite, "a write after an abandoned transaction")
-		_, err = s.ExecContext(w.ctx, alone.mark(), nil)
-		alone.fate = w.judge(c, err).Fate
+		if _, err = s.ExecContext(w.ctx, alone.mark(), nil); errors.Is(err, ctx.Err()) {
+			alone.fate = ledger.NotExecuted
+		} else {
+			alone.fate = w.judge(c, err).Fate
+		}
 		c = w.call(w.ctx, aRollback, "ROLLBACK of an abandoned transaction")
 		w.judge(c, tx.Rollback())
+		after := w.trial("write after an abandoned transaction was rolled back")
+		c = w.call(w.ctx, aWrite, "a write after an abandoned transaction was rolled back")
+		_, err = s.ExecContext(w.ctx, after.mark(), nil)
+		after.fate = w.judge(c, err).Fate
 	})
 }
