@@ -5,14 +5,14 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/failoverproxy/failoverproxy/failover"
 	"github.com/failoverproxy/failoverproxy/internal/testutil/fakemysql"
 )
 
-// TestHungUpBeforeUse: the server has closed the connection that a session has, without a word, while the program was thinking. What is not sent any more is not in doubt. Over TCP,
-// which takes what is written to a connection that the other side has closed.
+// TestHungUpBeforeUse: the server has closed the connection that a session has, without a word, while the
+// program was thinking. What is not sent any more is not in doubt. Over TCP, which takes what is
+// written to a connection that the other side has closed.
 func TestHungUpBeforeUse(t *testing.T) {
 	for name, c := range map[string]struct {
 		params string
@@ -85,9 +85,9 @@ func TestHungUpBeforeUse(t *testing.T) {
 			c.test(r, func() {
 				for _, killed := range server.Conns() {
 					server.Kill(killed.ID, false)
-					for slices.ContainsFunc(server.Conns(), func(c fakemysql.ConnState) bool { return c.ID == killed.ID }) {
-						time.Sleep(time.Millisecond)
-					}
+					eventually(t, "the server has closed it", func() bool {
+						return !slices.ContainsFunc(server.Conns(), func(c fakemysql.ConnState) bool { return c.ID == killed.ID })
+					})
 				}
 			})
 		})

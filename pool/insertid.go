@@ -107,7 +107,7 @@ func (s *Session) OwnInsertID(ctx context.Context, quiet bool) error {
 	if s.id.gone {
 		return ErrAnswerGone
 	}
-	if err := c.run(ctx, "SET last_insert_id = "+strconv.FormatUint(s.id.value, 10)); err != nil {
+	if err := c.Run(ctx, "SET last_insert_id = "+strconv.FormatUint(s.id.value, 10)); err != nil {
 		return err
 	}
 	c.own(s)
@@ -138,7 +138,7 @@ func (s *Session) learnID(c *connection, answer driver.Value) {
 // session's. [Session.TookInsertID] is to follow.
 func (s *Session) ClearInsertID(ctx context.Context) error {
 	c := s.res.Value()
-	if err := c.run(ctx, "SET last_insert_id = 0"); err != nil {
+	if err := c.Run(ctx, "SET last_insert_id = 0"); err != nil {
 		return err
 	}
 	c.idOwner, c.idUsed, s.id.cleared = nil, true, true

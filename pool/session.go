@@ -142,7 +142,7 @@ func (s *Session) SetWary(wary bool) { s.wary = wary }
 func (c *connection) prepare(ctx context.Context, s *Session) error {
 	if c.once {
 		// The SET TRANSACTION of somebody who went elsewhere: ended by any end of a transaction.
-		if err := c.run(ctx, "COMMIT"); err != nil {
+		if err := c.Run(ctx, "COMMIT"); err != nil {
 			return err
 		}
 		c.once = false

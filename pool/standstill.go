@@ -31,7 +31,7 @@ func (p *Pool) Wake() {
 	for _, in := range *p.instances.Load() {
 		for _, res := range in.backends.AcquireAllIdle() {
 			res.Value().Cut() // without a word: nobody may be there to hear it
-			res.Destroy()
+			in.destroy(res)
 		}
 		unused := func(s *Session) bool {
 			s.res.Value().Cut()

@@ -218,7 +218,7 @@ func (c *connection) bring(ctx context.Context, want *State, schema string) erro
 		if assignments == "" {
 			continue
 		}
-		if err := c.run(ctx, "SET "+assignments); err != nil {
+		if err := c.Run(ctx, "SET "+assignments); err != nil {
 			return err
 		}
 	}
@@ -239,7 +239,7 @@ func (c *connection) use(ctx context.Context, name, configured string) error {
 	if configured = cmp.Or(name, configured); configured == "" {
 		return errUnrestorable
 	}
-	if err := c.run(ctx, "USE `"+strings.ReplaceAll(configured, "`", "``")+"`"); err != nil {
+	if err := c.Run(ctx, "USE `"+strings.ReplaceAll(configured, "`", "``")+"`"); err != nil {
 		return err
 	}
 	c.state = c.state.WithSchema(name)
@@ -323,10 +323,6 @@ func (c *connection) save(name string) {
 	c.saved[name] = true
 }
 
-func (c *connection) run(ctx context.Context, statement string) error {
-	return c.Run(ctx, statement)
-}
-
 // Save lets the lease's connection keep the values that system variables have now, before
 // a statement of the session's own changes them for the first time. A variable that
 // does not exist is an error of the server's.
@@ -341,7 +337,7 @@ func (s *Session) Save(ctx context.Context, names []string) error {
 	if l == "" {
 		return nil
 	}
-	if err := c.run(ctx, "SET "+string(l)); err != nil {
+	if err := c.Run(ctx, "SET "+string(l)); err != nil {
 		return err
 	}
 	for _, name := range names {
